@@ -1,0 +1,281 @@
+"""Records: what a run found out, one JSON file per cell and run, per-image values beside it.
+
+A record is never edited. Its file name is ``<cell key>-<content hash>.json``, so folders of records
+merge by copying files together; ``<same stem>.parquet`` holds the per-image values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import RecordError
+from bench.store import publish_file
+from bench.types import DepthVariant, Output, Supervision
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+KEY_LENGTH = 16
+
+
+class _Part(BaseModel):
+    # Later schema versions may add fields; a reader of this version ignores them.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class MethodPart(_Part):
+    """Which method, with which parameters, from which code."""
+
+    name: str
+    params: dict[str, Any]
+    plugin: str
+    version: str
+    code_sha256: str
+    output: Output
+    supervision: Supervision
+    code_files: dict[str, str] = Field(
+        default_factory=dict, description="SHA-256 by module: says later which file changed"
+    )
+
+
+class DatasetPart(_Part):
+    """Which images: `train_images` and `test_images` of the `of` in the whole test split."""
+
+    name: str
+    split: str
+    depth: dict[str, DepthVariant]
+    fingerprint: str
+    train_images: int
+    test_images: int
+    of: int
+    synthetic: bool = False
+
+
+class WeightsPart(_Part):
+    """One set of pretrained weights, or the admission that there were none."""
+
+    name: str
+    origin: Literal["pretrained", "file", "random-init"]
+    sha256: str | None = None
+
+
+class ProtocolPart(_Part):
+    """The protocol as it was applied, every setting spelled out."""
+
+    name: str
+    version: int
+    sha256: str
+    settings: dict[str, Any]
+
+
+class MetricValue(_Part):
+    """One metric over all test images: mean of the per-image values and its 95% interval."""
+
+    mean: float
+    ci95: tuple[float, float] | None = None
+
+
+class Invalid(_Part):
+    """Scored pixels whose prediction was unusable as it came, summed over images.
+
+    `images` counts the images with at least one non-finite or non-positive pixel.
+    """
+
+    nonfinite_pixels: int = 0
+    nonpositive_pixels: int = 0
+    clamped_pixels: int = 0
+    images: int = 0
+
+
+class Score(_Part):
+    """What one protocol says of one cell."""
+
+    key: str
+    protocol: ProtocolPart
+    metrics: dict[str, MetricValue]
+    invalid: Invalid
+    images: int = Field(description="images with at least one scored pixel")
+
+
+class Cost(_Part):
+    """What it cost. Seconds of wall clock; None where not measured."""
+
+    fit_seconds: float | None = None
+    predict_seconds: float | None = None
+    images_per_second: float | None = None
+    latency_ms_batch1: float | None = None
+    peak_memory_bytes: int | None = None
+    parameters: int | None = None
+    trained_parameters: int | None = None
+    macs: int | None = None
+
+
+class Environment(_Part):
+    """Where it ran."""
+
+    python: str
+    packages: dict[str, str]
+    torch: str
+    device: str
+    cuda: str | None = None
+    host: str
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+
+
+class ErrorPart(_Part):
+    """Why a cell failed."""
+
+    type: str
+    message: str
+    traceback: str
+    log: str | None = None
+
+
+class Keys(_Part):
+    """The content keys of the cell (see `bench.keys`).
+
+    `identity` is the cell without its code: records of one identity and different `cell` keys are
+    the same question answered by different code.
+    """
+
+    fit: str
+    cell: str
+    identity: str
+
+
+class Record(_Part):
+    """One cell and the protocols scored in one run."""
+
+    id: str = ""
+    schema_version: Literal[1] = SCHEMA_VERSION
+    status: Literal["ok", "failed"]
+    suite: str
+    label: str
+    overrides: list[str] = Field(default_factory=list)
+    keys: Keys
+    method: MethodPart
+    dataset: DatasetPart
+    seed: int | None
+    weights: list[WeightsPart] = Field(default_factory=list)
+    scores: list[Score] = Field(default_factory=list)
+    per_image: str | None = Field(default=None, description="file name of the Parquet beside it")
+    cost: Cost = Field(default_factory=Cost)
+    environment: Environment
+    selection: str | None = Field(default=None, description="how the epoch was chosen")
+    history: list[dict[str, float]] = Field(default_factory=list, description="training curve")
+    error: ErrorPart | None = None
+    started_at: str
+    finished_at: str
+
+    def content_sha256(self) -> str:
+        """SHA-256 over everything but the id and the Parquet's name."""
+        content = self.model_dump(mode="json", exclude={"id", "per_image"})
+        return hashlib.sha256(_canonical(content)).hexdigest()
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True).encode()
+
+
+def publish(record: Record, per_image: pd.DataFrame | None, folder: Path) -> Record:
+    """Write a record and its per-image values; whole or not at all.
+
+    The Parquet file is published first: a record that exists always has its values.
+
+    Args:
+        record: Without id.
+        per_image: Columns ``id, scene, scene_type, protocol`` and one float32 column a metric.
+        folder: The records folder; made if missing.
+
+    Returns:
+        The record with its id.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    stem = f"{record.keys.cell[:KEY_LENGTH]}-{record.content_sha256()[:12]}"
+    update: dict[str, Any] = {"id": stem}
+    if per_image is not None:
+        update["per_image"] = f"{stem}.parquet"
+        publish_file(folder / update["per_image"], _parquet(per_image))
+    record = record.model_copy(update=update)
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    publish_file(folder / f"{stem}.json", text.encode())
+    return record
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def load_records(folder: Path | str) -> list[Record]:
+    """Read every record under a folder, oldest first.
+
+    Raises:
+        RecordError: A file is not a record; the message names the file and the place in it.
+    """
+    root = Path(folder)
+    records = [load_record(path) for path in sorted(root.rglob("*.json"))]
+    return sorted(records, key=lambda record: (record.finished_at, record.id))
+
+
+def load_record(path: Path) -> Record:
+    """Read one record. Raises `RecordError`."""
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"cannot read record '{path}': {error.strerror or error}") from error
+    except ValueError as error:
+        raise RecordError(
+            f"record '{path}' is not valid JSON ({error}); delete it or restore it"
+        ) from error
+    if not isinstance(data, dict):
+        raise RecordError(f"record '{path}' is not a JSON object; delete it or restore it")
+    version = data.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"record '{path}' has schema_version {version!r}; this bench reads {SCHEMA_VERSION}"
+        )
+    try:
+        return Record.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(
+            f"record '{path}': {place}: {first['msg']}; delete it or restore it"
+        ) from error
+
+
+def per_image_values(record: Record, folder: Path) -> pd.DataFrame | None:
+    """The per-image values of a record, or None where it has none. Raises `RecordError`."""
+    import pandas as pd
+
+    if record.per_image is None:
+        return None
+    path = folder / Path(record.per_image).name
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"cannot read per-image values '{path}': {error}") from error
+
+
+def newest_scores(records: Iterable[Record]) -> Mapping[str, tuple[Record, Score]]:
+    """For each score key the newest ok record that holds it."""
+    newest: dict[str, tuple[Record, Score]] = {}
+    ordered: Sequence[Record] = sorted(records, key=lambda record: record.finished_at)
+    for record in ordered:
+        if record.status == "ok":
+            newest.update({score.key: (record, score) for score in record.scores})
+    return newest
