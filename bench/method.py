@@ -62,7 +62,8 @@ class FitContext:
         device: Where to train.
         checkpoints: A folder that outlives an interrupted fit of the same key; None in memory-only
             use. What lies there when the fit starts is what it may resume from.
-        report: Called with progress: ``report(epoch=3, epochs=30, loss=0.12, images_per_second=80.0)``.
+        report: Called with progress:
+            ``report(epoch=3, epochs=30, loss=0.12, images_per_second=80.0)``.
         log: The cell's log.
     """
 
@@ -84,6 +85,8 @@ class Method(ABC):
         fitted: It learns from the training split (`fit`, `save` and `load` are implemented).
         seeded: Its result depends on the seed. The cells of an unseeded method collapse to one.
         paper: Citation, or "" where there is none.
+        selection: After a fit: how the epoch was chosen ("last epoch"); goes into the record.
+        history: After a fit: one entry an epoch (epoch, loss, ...); goes into the record.
     """
 
     name: ClassVar[str]
@@ -93,6 +96,9 @@ class Method(ABC):
     fitted: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
     paper: ClassVar[str] = ""
+
+    selection: str | None = None
+    history: Sequence[dict[str, float]] = ()
 
     def __init__(self, params: Any, device: torch.device, seed: int = 0) -> None:
         """Hold the parameters; build networks in `fit`, `load` or on first `predict`.
@@ -107,12 +113,12 @@ class Method(ABC):
         self.seed = seed
 
     @classmethod
-    def weights(cls, params: Any) -> Sequence[Weights]:  # noqa: ARG003 - for subclasses
+    def weights(cls, params: Any) -> Sequence[Weights]:
         """The pretrained weights a cell with these parameters needs. Must not import torch."""
         return ()
 
     @classmethod
-    def supervision(cls, params: Any) -> Supervision:  # noqa: ARG003 - for subclasses
+    def supervision(cls, params: Any) -> Supervision:
         """Where the method's knowledge of depth comes from, given its parameters."""
         return "depth" if cls.fitted else "none"
 

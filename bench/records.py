@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import RecordError
+from bench.errors import RecordError, suggestion
 from bench.store import publish_file
 from bench.types import DepthVariant, Output, Supervision
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 KEY_LENGTH = 16
 
 
@@ -256,6 +256,24 @@ def load_record(path: Path) -> Record:
         raise RecordError(
             f"record '{path}': {place}: {first['msg']}; delete it or restore it"
         ) from error
+
+
+def find_record(folder: Path, prefix: str) -> Record:
+    """The record whose id begins with `prefix`.
+
+    Raises:
+        RecordError: There is none, or more than one.
+    """
+    ids = sorted(path.stem for path in folder.rglob("*.json"))
+    found = [item for item in ids if item.startswith(prefix)]
+    if len(found) > 1 and prefix not in found:
+        raise RecordError(
+            f"'{prefix}' is the beginning of {len(found)} records: {', '.join(found)}"
+        )
+    if not found:
+        raise RecordError(f"no record '{prefix}' under '{folder}'{suggestion(prefix, ids)}")
+    chosen = prefix if prefix in found else found[0]
+    return load_record(next(folder.rglob(f"{chosen}.json")))
 
 
 def per_image_values(record: Record, folder: Path) -> pd.DataFrame | None:

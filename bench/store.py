@@ -1,7 +1,7 @@
 """The artifact store: content-addressed folders and files that are whole or absent.
 
-Everything is written aside, flushed to disk and published by one exclusive rename or link. A loser of
-a race discards its copy: two artifacts of one key are equal by construction.
+Everything is written aside, flushed to disk and published by one exclusive rename or link. The
+loser of a race discards its copy: two artifacts of one key are equal by construction.
 """
 
 from __future__ import annotations
