@@ -7,7 +7,7 @@ number of images but the per-image values.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +152,6 @@ def evaluate(
             result.protocols.update(
                 {name: item for name, item in framed.items() if name not in result.protocols}
             )
-            names = {id(item): name for name, item in framed.items()}
             for view in groups:
                 plain = predictor.predict(samples, view.window, device)
                 mirrored = (
@@ -161,12 +160,8 @@ def evaluate(
                     else None
                 )
                 for protocol in view.protocols:
-                    for part in _parts(len(samples), device):
-                        other = None if mirrored is None else mirrored[part]
-                        scores = score_batch(
-                            protocol, plain[part], other, target[part], valid[part], metrics
-                        )
-                        result.add(names[id(protocol)], scores)
+                    scores = score_batch(protocol, plain, mirrored, target, valid, metrics)
+                    result.add(protocol.rules.name, scores)
             result.images.extend(
                 {"id": item.id, "scene": item.scene, "scene_type": item.scene_type}
                 for item in samples
@@ -195,14 +190,6 @@ def _ground_truth(samples: Sequence[Sample], device: torch.device) -> tuple[Tens
     depth = torch.from_numpy(np.stack([sample.depth for sample in samples]))[:, None]
     valid = torch.from_numpy(np.stack([sample.valid for sample in samples]))[:, None]
     return depth.to(device), valid.to(device)
-
-
-def _parts(count: int, device: torch.device) -> Iterator[slice]:
-    # On a CPU one image at a time: its planes stay in the cache. A GPU wants the whole batch.
-    if device.type != "cpu":
-        yield slice(0, count)
-        return
-    yield from (slice(index, index + 1) for index in range(count))
 
 
 def checked_predict(method: Method, batch: Batch) -> Tensor:

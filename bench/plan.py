@@ -14,6 +14,7 @@ from bench.code import Code, code_of
 from bench.data.base import Subset
 from bench.keys import CellKeys, cell_keys, score_key, subset_identity
 from bench.method import Method
+from bench.protocols.base import Protocol, check_output
 from bench.records import Record
 from bench.suite import CellSpec, Suite
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from bench.encoders.weights import Weights
     from bench.metrics.base import Metric
     from bench.plugins import Registry
-    from bench.protocols.base import Protocol
 
 State = Literal["done", "to do", "stale", "blocked"]
 
@@ -125,6 +125,7 @@ def make_plan(
 
     Raises:
         DataError: The data set is missing or not in its layout.
+        ProtocolError: A method's output is not what a protocol can score.
     """
     train = Subset.of_split(suite.dataset, "train", limit)
     test = Subset.of_split(suite.dataset, "test", limit)
@@ -176,6 +177,8 @@ def _plan_cell(
     spec: CellSpec, protocols: Sequence[Protocol], identities: _Identities, known: _Known
 ) -> Cell:
     method, params = spec.method, spec.params
+    for protocol in protocols:
+        check_output(protocol, method.output)
     code = _method_code(method)
     weights = tuple(method.weights(params))
     keys = cell_keys(

@@ -209,14 +209,15 @@ def _ask(manager: pluggy.PluginManager, module: ModuleType, kind: str) -> list[A
 
 
 def _check_class(item: Any, base: Any, kind: str) -> None:
-    if not (isinstance(item, type) and issubclass(item, base)):
+    if not isinstance(item, type) or not issubclass(item, base):
         raise PluginError(f"register_{kind}s() must return {base.__name__} classes, got {item!r}")
+    declared: Any = item
     for attribute in ("name", "summary"):
         if not isinstance(getattr(item, attribute, None), str):
             raise PluginError(f"{kind} class {item.__name__} has no '{attribute}' string")
     missing = sorted(getattr(item, "__abstractmethods__", ()))
     if missing:
-        raise PluginError(f"{kind} '{item.name}' does not implement {', '.join(missing)}()")
+        raise PluginError(f"{kind} '{declared.name}' does not implement {', '.join(missing)}()")
 
 
 def _check_method(item: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError, SuiteError, UnknownNameError, suggestion
-from bench.suite_errors import Source, explain, lookup
+from bench.suite_errors import Source, explain, lookup, shown
 from bench.suite_expand import (
     CellSpec,
     Expansion,
@@ -91,7 +91,8 @@ class Suite:
 def _suite_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError(
-            "must be letters, digits, '-', '_' and '.', beginning with a letter or digit"
+            "must be letters, digits, '-', '_' and '.', beginning with a letter or digit, "
+            f"not {shown(text)}"
         )
     return str(text)
 
@@ -221,31 +222,35 @@ def _validated(root: Node) -> _SuiteFile:
 
 
 def _dataset(root: Node, registry: Registry) -> Dataset:
-    whole = Source("dataset", root.value["dataset"])
-    values = dict(whole.node.value)
+    node = root.value["dataset"]
+    values = dict(node.value)
     name = values.pop("name", None)
     if name is None or not isinstance(name.value, str):
-        place = whole.node.place if name is None else name.place
+        place = node.place if name is None else name.place
         problem = f"must name a data set{suggestion('', registry.datasets)}"
         raise refusal(place, "dataset.name", problem)
-    found = Source("dataset.name", name)
-    reader = lookup(registry.datasets, found, "data set", registry.broken)
-    sources = {key: Source(f"dataset.{key}", node) for key, node in values.items()}
+    reader = lookup(registry.datasets, Source("dataset.name", name), "data set", registry.broken)
+    # Who chose the data set is to blame for what is missing of it.
+    whole = Source("dataset", Node(node.value, name.place))
+    sources = {key: Source(f"dataset.{key}", below) for key, below in values.items()}
     try:
-        params = reader.Params.model_validate({key: node.plain() for key, node in values.items()})
+        params = reader.Params.model_validate({key: below.plain() for key, below in values.items()})
     except ValidationError as error:
         refused = explain(error, reader.Params, whole, sources, f"data set '{name.value}'")
-        raise SuiteError(f"{refused}{_replace_whole(name.place, name.value)}") from error
+        raise SuiteError(f"{refused}{_replace_whole(error, name)}") from error
     except BenchError as error:
         raise refusal(whole.node.place, whole.path, str(error)) from error
     return reader(params)
 
 
-def _replace_whole(place: Place, name: str) -> str:
+def _replace_whole(error: ValidationError, name: Node) -> str:
     """Advice for ``--set dataset.name``, which leaves the other data set's parameters standing."""
-    if place.override != "dataset.name":
+    left_over = any(detail["type"] == "extra_forbidden" for detail in error.errors())
+    if name.place.override != "dataset.name" or not left_over:
         return ""
-    return f" (--set 'dataset={{name: {name}}}' drops what the suite says of its own data set)"
+    return (
+        f" (--set 'dataset={{name: {name.value}}}' drops what the suite says of its own data set)"
+    )
 
 
 def _protocols(root: Node, registry: Registry) -> tuple[Protocol, ...]:
@@ -298,6 +303,24 @@ def _cells(root: Node, file: _SuiteFile, registry: Registry) -> tuple[CellSpec, 
     ).cells()
 
 
+def make_dataset(name: str, sets: Sequence[str], registry: Registry) -> Dataset:
+    """A data set outside any suite, with parameters as ``--set KEY=VALUE`` gives them.
+
+    Args:
+        name: A registered data set.
+        sets: Each names a parameter; paths count from the current folder.
+        registry: What the plugins registered.
+
+    Raises:
+        SuiteError: A name or value that is not the data set's.
+    """
+    place = Place(f"data set '{name}'")
+    root = Node({"dataset": Node({"name": Node(name, place)}, place)}, place)
+    for text in sets:
+        root = override(root, text if text.startswith("dataset.") else f"dataset.{text}")
+    return _dataset(root, registry)
+
+
 def builtin_suites() -> dict[str, Path]:
     """The suites that come with bench, by name (the file's stem)."""
     from bench.contrib import source_tree
@@ -318,16 +341,16 @@ def find_suite(name_or_path: str | Path) -> Path:
     """
     path = Path(name_or_path)
     try:
-        if path.exists() and not path.is_dir():
-            return path
-    except (OSError, ValueError):
-        pass
+        exists, is_folder = path.exists(), path.is_dir()
+    except OSError:  # a name longer than the file system allows
+        exists = is_folder = False
+    if exists and not is_folder:
+        return path
     known = builtin_suites()
     plain = path.parent in (Path(), Path("suites")) and path.suffix in ("", ".yml", ".yaml")
     if plain and path.stem in known:
         return known[path.stem]
-    if path.is_dir():
+    if is_folder:
         raise SuiteError(one_line(f"suite '{path}' is a folder; name a file in it"))
-    near = suggestion(path.stem, known)
-    problem = f"no suite file '{path}', and no built-in suite of that name{near}"
-    raise UnknownNameError(one_line(problem))
+    problem = f"no suite file '{path}', and no built-in suite of that name"
+    raise UnknownNameError(one_line(f"{problem}{suggestion(path.stem, known)}"))

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _PHRASES = {
     "list_type": "must be a list",
+    "tuple_type": "must be a list",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
     "model_attributes_type": "must be a mapping",
@@ -91,10 +92,9 @@ def explain(
         sources: Where each of the model's values came from.
         owner: Whose parameters they are (``method 'msa'``); "" for the suite itself.
     """
-    found = [
-        _locate(detail, model, fallback, sources, owner)
-        for detail in error.errors(include_url=False)
-    ]
+    # A misspelt key explains the missing one, not the other way round.
+    details = sorted(error.errors(include_url=False), key=lambda each: each["type"] == "missing")
+    found = [_locate(detail, model, fallback, sources, owner) for detail in details]
     # Of a union's complaints, the one deepest in the value comes from the branch that was meant.
     first = max(
         (problem for problem in found if _within(problem.path, found[0].path)),
@@ -153,20 +153,31 @@ def _message(detail: Any, model: type[BaseModel], owner: str) -> tuple[str, str]
     kind, value, location = detail["type"], detail["input"], detail["loc"]
     if kind == "extra_forbidden":
         known = _known_keys(model, location[:-1])
-        whose = f"{owner} has no parameter" if owner and len(location) == 1 else "unknown key"
-        return f"{whose} '{location[-1]}'{suggestion(str(location[-1]), known)}", ""
+        key = str(location[-1])
+        whose = (
+            f"{owner} has no parameter '{key}'" if owner and len(location) == 1 else "unknown key"
+        )
+        return f"{whose}{suggestion(key, known)}", ""
     if kind in ("value_error", "assertion_error"):
         return str(detail["msg"]).partition(", ")[2] or str(detail["msg"]), ""
     if kind == "missing":
-        return (f"{owner} needs this parameter; add it" if owner else "is missing; add it"), ""
+        whole = owner and len(location) == 1
+        return (f"{owner} needs this parameter; add it" if whole else "is missing; add it"), ""
     if kind == "too_short" and not value:
         return "must not be empty", ""
     if kind == "literal_error":
         expected = str(detail["ctx"]["expected"])
-        near = suggestion(str(value), re.findall(r"'([^']*)'", expected))
-        return f"must be {expected}", f", not {shown(value)}{near if 'did you' in near else ''}"
-    general = re.sub(r"^Input should be( a valid)?", "must be", str(detail["msg"]))
+        return f"must be {expected}", f", not {shown(value)}{_nearest(value, expected)}"
+    general = re.sub(r"^\w+ should\b", "must", str(detail["msg"]))
     return _PHRASES.get(kind, general), f", not {shown(value)}"
+
+
+def _nearest(value: object, expected: str) -> str:
+    """``; did you mean 'x'?`` where one of the quoted choices is near, else nothing."""
+    choices = re.findall(r"'([^']*)'", expected)
+    same = [choice for choice in choices if choice.casefold() == str(value).casefold()]
+    near = suggestion(same[0] if same else str(value), choices)
+    return near if near.startswith("; did you mean") else ""
 
 
 def shown(value: object) -> str:

@@ -109,6 +109,7 @@ class Expansion:
     methods: Mapping[str, type[Method]]
     broken: Sequence[object] = ()
     _seen: dict[tuple[str, str, int | None], Source] = field(default_factory=dict)
+    _unlabelled: Counter[str] = field(default_factory=Counter)
 
     def cells(self) -> tuple[CellSpec, ...]:
         """Every cell, in the order written; the last matrix key runs fastest, seeds within.
@@ -120,6 +121,7 @@ class Expansion:
         classes = [self._method(index) for index in range(len(self.entries))]
         self._check_defaults(classes)
         self._check_size(classes)
+        self._unlabelled.update(entry.name for entry in self.entries if entry.label is None)
         return tuple(
             cell for index, method in enumerate(classes) for cell in self._of_entry(index, method)
         )
@@ -177,8 +179,9 @@ class Expansion:
             }
             params = self._params(index, method, {**fixed, **chosen}, {**sources, **written})
             label = self._label(index, template, params, chosen)
+            dumped = json.dumps(params.model_dump(mode="json"), sort_keys=True, default=str)
             for seed in self._seeds(entry, method):
-                self._refuse_repeat(index, method, params, seed)
+                self._refuse_repeat(index, (method.name, dumped, seed))
                 yield CellSpec(method, params, label, seed)
 
     def _fixed(self, index: int, method: type[Method]) -> tuple[dict[str, Any], dict[str, Source]]:
@@ -215,8 +218,7 @@ class Expansion:
     def _label_template(self, entry: MethodEntry) -> str:
         if entry.label is not None:
             return entry.label
-        unlabelled = (other for other in self.entries if other.label is None)
-        if sum(other.name == entry.name for other in unlabelled) > 1:
+        if self._unlabelled[entry.name] > 1:
             return _appended(str(entry.name), entry.params)
         return str(entry.name)
 
@@ -240,20 +242,19 @@ class Expansion:
         label = _PLACEHOLDER.sub(value_of, template)
         return _appended(label, {key: chosen[key] for key in chosen if key not in used})
 
-    def _refuse_repeat(
-        self, index: int, method: type[Method], params: Params, seed: int | None
-    ) -> None:
-        dumped = json.dumps(params.model_dump(mode="json"), sort_keys=True, default=str)
+    def _refuse_repeat(self, index: int, cell: tuple[str, str, int | None]) -> None:
         source = self._source("methods", index)
-        first = self._seen.setdefault((method.name, dumped, seed), source)
+        first = self._seen.setdefault(cell, source)
         if first is source:
             return
-        where = f"{first.path}, {first.node.place}" if first.path != source.path else "its matrix"
-        raise refusal(
-            source.node.place,
-            source.path,
-            f"the same method, parameters and seed as in {where}; remove one",
-        )
+        if first.path == source.path:
+            problem = "its matrix makes one cell twice; drop the repeated value"
+        else:
+            problem = (
+                f"the same method, parameters and seed as in {first.path} "
+                f"({first.node.place}); remove one"
+            )
+        raise refusal(source.node.place, source.path, problem)
 
 
 def select(cells: Sequence[CellSpec], globs: Sequence[str], suite: str) -> tuple[CellSpec, ...]:

@@ -216,7 +216,7 @@ class _Reader:
         if "\t" in line[: len(line) - len(line.lstrip())]:
             return "a tab in the indentation; YAML wants spaces"
         context = f" {error.context}" if error.context else ""
-        return f"not valid YAML: {error.problem}{context}; quote text with special characters"
+        return f"not valid YAML: {error.problem}{context}; check brackets, colons and quotes"
 
     def _at(self, line: int) -> Place:
         if self.file is None:
@@ -302,7 +302,7 @@ class _Reader:
 
     def _scalar(self, event: Any) -> Any:
         text: str = event.value
-        if event.style is None:
+        if event.implicit[0]:  # written without quotes
             if text in _CONSTANTS:
                 return _CONSTANTS[text]
             if _FLOAT.fullmatch(text) or _INTEGER.fullmatch(text):

@@ -1,0 +1,1 @@
+"""Data sets: reading, batching, inspecting; the embedded synthetic rooms."""

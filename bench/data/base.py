@@ -66,6 +66,14 @@ class Dataset(ABC):
     def __init__(self, params: Any) -> None:
         self.params = params
 
+    def __str__(self) -> str:
+        """Name the data in an error message; readers of files add where they are."""
+        return f"data set '{self.name}'"
+
+    def variants(self) -> tuple[DepthVariant, ...]:
+        """The depth variants it holds. Raises `DataError`."""
+        return ("raw", "filled")
+
     @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the content, or of generator version and parameters.
@@ -115,18 +123,20 @@ class Subset:
         """The training or test images of a data set, the first `limit` of them.
 
         Raises:
-            DataError: The data set has no such split, or it is empty.
+            DataError: The data set has no such split, it is empty, or the data set does not hold
+                the depth variant.
         """
         split = getattr(dataset.params, role)
         splits = dataset.splits()
         if split not in splits:
-            raise DataError(
-                f"data set '{dataset.name}' has no split '{split}'{suggestion(split, splits)}"
-            )
+            raise DataError(f"{dataset} has no split '{split}'{suggestion(split, splits)}")
         ids = splits[split]
         if not ids:
-            raise DataError(f"split '{split}' of data set '{dataset.name}' holds no images")
-        return cls(dataset, split, ids[:limit], dataset.params.variant(role), len(ids))
+            raise DataError(f"split '{split}' of {dataset} holds no images")
+        variant, held = dataset.params.variant(role), dataset.variants()
+        if variant not in held:
+            raise DataError(f"{dataset} holds no {variant} depth; set dataset.depth: {held[0]}")
+        return cls(dataset, split, ids[:limit], variant, len(ids))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered by (path, size, mtime) so that a plan never reads gigabytes twice."""
+"""SHA-256 of files, remembered by (path, size, mtime): a plan never reads gigabytes twice."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Frozen encoders: where their weights come from, and what they see in an image."""

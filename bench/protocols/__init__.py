@@ -1,0 +1,1 @@
+"""Protocols: what the method sees, which pixels are scored, and what is done to a prediction."""

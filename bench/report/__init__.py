@@ -1,0 +1,1 @@
+"""Records to tables for people: markdown pages and terminal views."""

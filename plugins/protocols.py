@@ -1,0 +1,15 @@
+"""The built-in evaluation protocols, registered as any plugin's are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.hookspecs import hookimpl
+from bench.protocols.base import Protocol
+from bench.protocols.presets import PROTOCOLS
+
+
+@hookimpl
+def register_protocols() -> Sequence[Protocol]:
+    """Return the presets: `full`, `nyu-eigen` and `nyu-study`."""
+    return PROTOCOLS

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.protocols.presets import PROTOCOLS
+from bench.report import wording
+from tests.unit.report.making import SETTINGS, make_protocol, make_record
+
+
+def test_the_study_protocol_in_words() -> None:
+    assert wording.protocol(make_protocol("nyu-study").settings) == (
+        "The method sees rows 56:472, columns 60:604 of the 480×640 frame, and its mirror image. "
+        "Predictions: each clamped to [0, 10] m, the two averaged, "
+        "resized to the view (bilinear, align corners: yes), clamped to [0.001, 10] m; "
+        "alignment: none. Scored: all of that, where 0.001 < ground truth < 10 m. "
+        "Pixels not finite count as the worst value; figures are means over images."
+    )
+
+
+def test_the_eigen_protocol_in_words() -> None:
+    words = wording.protocol(make_protocol("nyu-eigen").settings)
+    assert words.startswith("The method sees the whole image. ")
+    assert "Scored: rows 45:471, columns 41:601, where" in words
+    assert "averaged" not in words
+
+
+def test_the_order_of_averaging_and_resizing_is_told() -> None:
+    late = wording.protocol(SETTINGS | {"flip": True, "average": "after-resize"})
+    assert late.index("resized") < late.index("averaged") < late.index("clamped")
+    soon = wording.protocol(SETTINGS | {"flip": True})
+    assert soon.index("averaged") < soon.index("resized")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+def test_every_preset_has_its_words(protocol: object) -> None:
+    framed = protocol.at(480, 640)  # type: ignore[attr-defined]
+    words = wording.protocol(framed.settings)
+    assert words.startswith("The method sees")
+    assert framed.settings.keys() == SETTINGS.keys(), "the stand-in settings are out of date"
+
+
+def test_other_settings_give_other_words() -> None:
+    base = wording.protocol(SETTINGS)
+    others = {
+        "view": {"rows": [0, 9], "cols": [0, 9]},
+        "region": {"rows": [0, 9], "cols": [0, 9]},
+        "valid_min": 0.5,
+        "valid_max": 80.0,
+        "valid_bounds": "inclusive",
+        "flip": True,
+        "resize": "nearest",
+        "align_corners": False,
+        "clamp": [1, 2],
+        "alignment": "median",
+        "nonfinite": "fail",
+        "averaging": "pixels",
+        "a_later_setting": 3,
+    }
+    told = {name: wording.protocol({**SETTINGS, name: value}) for name, value in others.items()}
+    assert len({base, *told.values()}) == len(others) + 1
+    flipped = SETTINGS | {"flip": True}
+    assert "[0, 1]" in wording.protocol(flipped | {"clamp_each": [0, 1]})
+    assert "a later setting: 3" in told["a_later_setting"]
+
+
+def test_settings_of_another_kind_are_named() -> None:
+    assert wording.protocol({"some_key": {"a": [1, 2.5]}, "x": None}) == (
+        "some key: a [1, 2.5]; x: none"
+    )
+
+
+def test_images_and_depth() -> None:
+    subset = make_record(dataset={"test_images": 9}).dataset
+    assert wording.images(subset) == "9 of 654 test images"
+    assert wording.depth_variants(subset) == "raw depth (trained on filled)"
+    same = make_record(dataset={"depth": {"train": "raw", "test": "raw"}}).dataset
+    assert wording.depth_variants(same) == "raw depth"
