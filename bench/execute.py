@@ -70,7 +70,7 @@ class Job:
         overrides: The ``--set``, ``--only`` and ``--limit`` the suite was run with.
         train: The training images.
         test: The test images.
-        metrics: What to compute.
+        metrics: What to compute, by name: a plugin's metric need not survive pickling.
         keep: Whether raw predictions are kept.
         force: Whether finished artifacts and records are made again.
         device: ``cpu``, ``cuda:0``.
@@ -83,7 +83,7 @@ class Job:
     overrides: tuple[str, ...]
     train: Subset
     test: Subset
-    metrics: tuple[Metric, ...]
+    metrics: tuple[str, ...]
     keep: bool
     force: bool
     device: str
@@ -91,11 +91,17 @@ class Job:
     owners: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def run_job(job: Job, emit: Emit, publish_record: Publish | None = None) -> None:
+def run_job(
+    job: Job,
+    metrics: Mapping[str, Metric],
+    emit: Emit,
+    publish_record: Publish | None = None,
+) -> None:
     """Run the cells of a job one after another; a cell that fails leaves the others alone.
 
     Args:
         job: The cells.
+        metrics: The registered metrics.
         emit: Told what happens.
         publish_record: Where records go; by default into the job's records folder.
     """
@@ -104,9 +110,9 @@ def run_job(job: Job, emit: Emit, publish_record: Publish | None = None) -> None
         return publish(record, values, job.records)
 
     with _locked(job.cells[0], emit):
-        fits = _Fits(job)
+        shared = _Shared(job, metrics, _Fits(job), emit, publish_record or into_folder)
         for cell in job.cells:
-            _CellRun(job, cell, fits, emit, publish_record or into_folder).run()
+            _CellRun(cell, shared).run()
 
 
 @contextlib.contextmanager
@@ -203,18 +209,28 @@ class _Fits:
         shutil.rmtree(checkpoints, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What the cells of a job have in common."""
+
+    job: Job
+    metrics: Mapping[str, Metric]
+    fits: _Fits
+    emit: Emit
+    publish: Publish
+
+
 class _CellRun:
     """One cell on its way to a record."""
 
-    def __init__(
-        self, job: Job, cell: Cell, fits: _Fits, emit: Emit, publish_record: Publish
-    ) -> None:
-        self.job = job
+    def __init__(self, cell: Cell, shared: _Shared) -> None:
         self.cell = cell
+        self.job = job = shared.job
         self.device = torch.device(job.device)
-        self._fits = fits
-        self._emit = emit
-        self._publish = publish_record
+        self._metrics = [shared.metrics[name] for name in job.metrics]
+        self._fits = shared.fits
+        self._emit = shared.emit
+        self._publish = shared.publish
         self._fit: _Fit | None = None
         self.log = logging.getLogger(f"bench.cell.{cell.keys.cell[:KEY_LENGTH]}")
         stem = f"{cell.spec.method.name}-{cell.keys.cell[:KEY_LENGTH]}.log"
@@ -289,7 +305,7 @@ class _CellRun:
                 predictor,
                 self.job.test,
                 [item.protocol for item in wanted],
-                self.job.metrics,
+                self._metrics,
                 self.device,
                 lambda done: self.tell("predict", done=done, total=len(self.job.test)),
             )

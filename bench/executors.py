@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,17 @@ from bench.events import Emit
 
 if TYPE_CHECKING:
     from bench.execute import Job
+    from bench.metrics.base import Metric
 
 
-def run_local(jobs: Sequence[Job], emit: Emit, workers: int = 1) -> None:
+def run_local(
+    jobs: Sequence[Job], metrics: Mapping[str, Metric], emit: Emit, workers: int = 1
+) -> None:
     """Run jobs on this machine.
 
     Args:
         jobs: Each is run by one worker.
+        metrics: The registered metrics; workers register their own.
         emit: Told what happens, in this process.
         workers: Processes; 1 runs everything in this one.
     """
@@ -27,7 +31,7 @@ def run_local(jobs: Sequence[Job], emit: Emit, workers: int = 1) -> None:
         from bench.execute import run_job
 
         for job in jobs:
-            run_job(job, emit)
+            run_job(job, metrics, emit)
         return
     context = multiprocessing.get_context("spawn")
     count = min(workers, len(jobs))
@@ -56,10 +60,11 @@ def _run_in_worker(job: Job, queue: Any, workers: int) -> None:
     import torch
 
     from bench.execute import run_job
+    from bench.plugins import build_registry
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(max(1, (cores or 1) // workers))
-    run_job(job, queue.put)
+    run_job(job, build_registry().metrics, queue.put)
 
 
 def _listen(queue: Any, emit: Emit) -> None:

@@ -88,9 +88,8 @@ class Plan:
     suite: Suite
     train: Subset
     test: Subset
-    metrics: tuple[Metric, ...]
+    metrics: Mapping[str, Metric]
     cells: tuple[Cell, ...]
-    limit: int | None = None
     owners: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def groups(self) -> list[list[Cell]]:
@@ -141,7 +140,7 @@ def make_plan(
     names = {spec.method.name for spec in suite.cells}
     plugins = {name: registry.plugin_of("methods", name) for name in names}
     owners = {name: (plugin.name, plugin.version) for name, plugin in plugins.items()}
-    return Plan(suite, train, test, metrics, cells, limit, owners)
+    return Plan(suite, train, test, registry.metrics, cells, owners)
 
 
 def metrics_code(metrics: Iterable[Metric]) -> Code:

@@ -154,7 +154,7 @@ def _run_missing(
     plan.suite.dataset.close()
     jobs = make_jobs(plan, options, device)
     with Watcher(console, sum(len(job.cells) for job in jobs)) as watcher:
-        EXECUTORS[options.executor](jobs, watcher, options.workers)
+        EXECUTORS[options.executor](jobs, plan.metrics, watcher, options.workers)
     failed = [f"{item.label}: {item.data['message']}" for item in watcher.failed]
     blocked = [f"{item.label}: {item.data['reason']}" for item in watcher.blocked]
     return len(watcher.done), failed, blocked
@@ -171,7 +171,7 @@ def make_jobs(plan: Plan, options: Options, device: str) -> list[Job]:
             overrides=options.overrides,
             train=plan.train,
             test=plan.test,
-            metrics=plan.metrics,
+            metrics=plan.suite.metrics,
             keep=plan.suite.predictions == "keep",
             force=options.force,
             device=device,

@@ -64,6 +64,22 @@ def test_similarity_map_is_the_definition(
     assert found.max() <= 3
 
 
+def test_similarities_that_are_almost_equal_keep_their_digits() -> None:
+    """As CLIP's sentences are: at τ = 0.001 float32 rounding would show in the depth."""
+    random = np.random.default_rng(5)
+    common = random.normal(size=1024)
+    text = np.stack([unit(common + 0.03 * random.normal(size=1024)) for _ in range(7)])
+    tokens = common.repeat(2)[None, :, None, None] + 0.03 * random.normal(size=(1, 2048, 6, 6))
+    tokens, text = tokens.astype(np.float32), text.astype(np.float32)
+    found = similarity_depth(
+        torch.from_numpy(tokens), torch.from_numpy(text), BIN_CENTRES, 0.001, "after"
+    )
+    wanted = reference(
+        tokens.astype(np.float64), text.astype(np.float64), BIN_CENTRES, 0.001, "after"
+    )
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-6)
+
+
 def test_reduction_keeps_the_even_channels_of_twice_as_many() -> None:
     tokens = torch.arange(2048.0).view(1, 2048, 1, 1)
     assert torch.equal(reduce_channels(tokens, 1024), tokens[:, ::2])
