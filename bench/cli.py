@@ -286,8 +286,6 @@ def _print_result(console: Console, result: RunResult, arguments: argparse.Names
     )
     if not result.made and result.complete:
         say("nothing to do: every score is already on record")
-    for line in result.failed:
-        say(f"FAILED  {line}")
     for line in result.blocked:
         say(f"BLOCKED {line}")
     for page in result.leaderboard:

@@ -99,6 +99,10 @@ class Predictor:
             return torch.from_numpy(np.stack(arrays))[:, None].to(device)
         method = self._method()
         batch = to_batch(samples, window, device, with_depth=False)
+        if not self.predictions:
+            # Encoders are built on first use; that is not what a prediction costs.
+            self._predict(method, split(batch, 1)[0])
+            synchronise(device)
         begin = time.perf_counter()
         raw = self._predict(method, batch)
         synchronise(device)
@@ -111,7 +115,8 @@ class Predictor:
         """Predict, in smaller batches where the memory asks for it: scores do not depend on it."""
         while True:
             try:
-                parts = [checked_predict(method, part) for part in split(batch, self._chunk)]
+                with torch.inference_mode():
+                    parts = [checked_predict(method, part) for part in split(batch, self._chunk)]
             except torch.OutOfMemoryError:
                 if self._chunk == 1:
                     raise
@@ -145,28 +150,25 @@ def evaluate(
     """
     result = Evaluation()
     plan = _Framing(protocols)
-    with torch.inference_mode():
-        for samples in sample_batches(test, BATCH_SIZE):
-            target, valid = _ground_truth(samples, device)
-            framed, groups = plan.at(*samples[0].depth.shape)
-            result.protocols.update(
-                {name: item for name, item in framed.items() if name not in result.protocols}
+    for samples in sample_batches(test, BATCH_SIZE):
+        target, valid = _ground_truth(samples, device)
+        framed, groups = plan.at(*samples[0].depth.shape)
+        result.protocols.update(
+            {name: item for name, item in framed.items() if name not in result.protocols}
+        )
+        for view in groups:
+            plain = predictor.predict(samples, view.window, device)
+            mirrored = (
+                predictor.predict(samples, view.window.mirror(), device) if view.mirrored else None
             )
-            for view in groups:
-                plain = predictor.predict(samples, view.window, device)
-                mirrored = (
-                    predictor.predict(samples, view.window.mirror(), device)
-                    if view.mirrored
-                    else None
-                )
-                for protocol in view.protocols:
+            for protocol in view.protocols:
+                with torch.inference_mode():
                     scores = score_batch(protocol, plain, mirrored, target, valid, metrics)
-                    result.add(protocol.rules.name, scores)
-            result.images.extend(
-                {"id": item.id, "scene": item.scene, "scene_type": item.scene_type}
-                for item in samples
-            )
-            report(len(result.images))
+                result.add(protocol.rules.name, scores)
+        result.images.extend(
+            {"id": item.id, "scene": item.scene, "scene_type": item.scene_type} for item in samples
+        )
+        report(len(result.images))
     result.predict_seconds = predictor.seconds
     result.predictions = predictor.predictions
     return result

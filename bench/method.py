@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bench.data.base import Subset
+    from bench.data.segments import SegmentsChoice
     from bench.encoders.weights import Weights
 
 
@@ -116,6 +117,11 @@ class Method(ABC):
     def weights(cls, params: Any) -> Sequence[Weights]:
         """The pretrained weights a cell with these parameters needs. Must not import torch."""
         return ()
+
+    @classmethod
+    def segments(cls, params: Any) -> SegmentsChoice | None:
+        """The segments a cell with these parameters needs in its batches. Must not import torch."""
+        return None
 
     @classmethod
     def supervision(cls, params: Any) -> Supervision:

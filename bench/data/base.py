@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -74,6 +74,10 @@ class Dataset(ABC):
         """The depth variants it holds. Raises `DataError`."""
         return ("raw", "filled")
 
+    def has_instances(self) -> bool:
+        """Whether its samples carry instance masks. Raises `DataError`."""
+        return True
+
     @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the content, or of generator version and parameters.
@@ -100,6 +104,13 @@ class Dataset(ABC):
         """Close files; the next `read` opens them again."""
 
 
+class SegmentLabels(Protocol):
+    """Where the segments of samples come from (`bench.data.segments.SegmentSource`)."""
+
+    def put_into(self, sample: Sample, dataset: Dataset) -> Sample:
+        """Return the sample with these segments. Raises `DataError`, `BlockedError`."""
+
+
 @dataclass(frozen=True)
 class Subset:
     """Some images of a data set in one depth variant: what a method trains or is tested on.
@@ -110,6 +121,7 @@ class Subset:
         ids: The images, in order.
         variant: The depth variant.
         of: How many images the whole split has (more than ``len(ids)`` under ``--limit``).
+        segments: Where its samples get their segments; None leaves what the data set has.
     """
 
     dataset: Dataset
@@ -117,6 +129,7 @@ class Subset:
     ids: tuple[str, ...]
     variant: DepthVariant
     of: int
+    segments: SegmentLabels | None = None
 
     @classmethod
     def of_split(cls, dataset: Dataset, role: Split, limit: int | None = None) -> Subset:
@@ -143,4 +156,5 @@ class Subset:
 
     def __getitem__(self, index: int) -> Sample:
         """Read the image at `index`."""
-        return self.dataset.read(self.ids[index], self.variant)
+        sample = self.dataset.read(self.ids[index], self.variant)
+        return sample if self.segments is None else self.segments.put_into(sample, self.dataset)

@@ -26,7 +26,7 @@ ALPHA = 0.35
 # multiples of them, modulo 1, fill the colour cube evenly however many labels there are, and
 # integers keep them exact. Source: M. Roberts, "The Unreasonable Effectiveness of Quasirandom
 # Sequences", 2018.
-_STEPS = (3518319154, 2882110345, 2360945575)
+_STEPS = (3518319155, 2882110345, 2360945575)
 _BITS = 32
 _FRACTION_BITS = 24  # as many as a float32 holds exactly
 _DARKEST = 0.2

@@ -85,7 +85,9 @@ class SamArchitecture:
         """
         blocks = sum(_BLOCK.fullmatch(name) is not None for name in state)
         relative = [_RELATIVE.format(index) for index in range(max(blocks, 1))]
-        _check_present(state, {_POSITIONS: 4, _PATCHES: 4, _NECK: 4, **dict.fromkeys(relative, 2)}, what)
+        _check_present(
+            state, {_POSITIONS: 4, _PATCHES: 4, _NECK: 4, **dict.fromkeys(relative, 2)}, what
+        )
         _, rows, columns, width = state[_POSITIONS].shape
         head_width = state[relative[0]].shape[1]
         if rows != columns or rows == 0 or head_width == 0 or width % head_width:

@@ -214,9 +214,11 @@ def _resized(protocol: FramedProtocol, prediction: Tensor) -> Tensor:
     size = (protocol.view.height, protocol.view.width)
     if prediction.shape[-2:] == size:
         return prediction
-    return F.interpolate(
-        prediction, size, mode="bilinear", align_corners=protocol.rules.align_corners
+    # In float32 the sample positions are off by up to 2e-5 pixels, differently on each device.
+    resized = F.interpolate(
+        prediction.double(), size, mode="bilinear", align_corners=protocol.rules.align_corners
     )
+    return resized.float()
 
 
 def _region(protocol: FramedProtocol, prediction: Tensor) -> Tensor:

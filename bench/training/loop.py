@@ -147,16 +147,16 @@ class _Trainer:
         self.train, self.held = self._split()
         self.history: list[dict[str, float]] = []
         self.best: BestEpoch | None = None
-        self.identity = identity_of(
-            method.name, self.params.model_dump(mode="json"), context.seed, data.ids
-        )
+        # The rows of one fit differ in predict parameters: either may go on with it.
+        settings = self.params.model_dump(mode="json", exclude=set(self.params.predict_names()))
+        self.identity = identity_of(method.name, settings, context.seed, data.ids)
         self.saved_at = time.monotonic()
         state = self._interrupted()
         self.net = method.build()
         if state is None:
             method.initialise(self.net)
         self.net.to(context.device)
-        self.optimizer = make_optimizer(self.params, self.net)
+        self.optimizer = make_optimizer(self.params, self.net, method.rate_scales(self.net))
         if state is not None:
             self._resume(state)
 

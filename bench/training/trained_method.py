@@ -135,9 +135,9 @@ class TrainingParams(Params):
 class TrainedMethod(Method):
     """Base of methods that train a torch network.
 
-    A subclass implements `build`; it may override `initialise`, `forward`, `forward_training` and
-    `losses`. What is trained is what requires grad after `build`: frozen parts stay in eval mode
-    throughout and are not saved.
+    A subclass implements `build`; it may override `initialise`, `rate_scales`, `forward`,
+    `forward_training` and `losses`. What is trained is what requires grad after `build`: frozen
+    parts stay in eval mode throughout and are not saved.
 
     Attributes:
         history: One entry an epoch: ``epoch``, ``learning_rate``, ``loss``, each weighted loss
@@ -172,6 +172,10 @@ class TrainedMethod(Method):
 
     def initialise(self, net: nn.Module) -> None:
         """Put starting weights into the trained parts; called after `build`, by `fit` only."""
+
+    def rate_scales(self, net: nn.Module) -> Mapping[str, float]:
+        """Factors on the learning rate by module name, for parts that learn faster or slower."""
+        return {}
 
     def uses_segments(self) -> bool:
         """Whether training batches must carry `segments`."""
