@@ -24,6 +24,7 @@ from bench.metrics.base import Metric
 from bench.predictions import Passes
 from bench.protocols.base import FramedProtocol, Protocol
 from bench.protocols.scoring import BatchScores, View, score_batch, views
+from bench.training.modes import exact_kernels
 from bench.types import Batch, Sample, Window
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Predictor:
         """Predict, in smaller batches where the memory asks for it: scores do not depend on it."""
         while True:
             try:
-                with torch.inference_mode():
+                with torch.inference_mode(), exact_kernels():
                     parts = [checked_predict(method, part) for part in split(batch, self._chunk)]
             except torch.OutOfMemoryError:
                 if self._chunk == 1:

@@ -8,10 +8,9 @@ from bench.data.rooms_render import (
     Hits,
     Surfaces,
     View,
-    lamp_visibility,
-    openness,
 )
 from bench.data.rooms_scene import Material, Scene, Texture
+from bench.data.rooms_shadow import lamp_visibility, openness
 from bench.data.rooms_texture import Surface, hashed, paint
 
 if TYPE_CHECKING:

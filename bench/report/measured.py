@@ -20,7 +20,7 @@ def data_section(
     """The blocks of one set of test images: heading, a table a protocol, costs."""
     data = group.dataset
     name = escape(data.name) + (" (synthetic)" if data.synthetic else "")
-    words = [name, f"split {escape(data.split)}", wording.depth_variants(data)]
+    words = [name, f"split {escape(data.split)}", wording.depth_variant(data)]
     yield f"## {', '.join(words)}, {wording.images(data)}"
     yield _data_line(group, reported)
     for scores in group.tables:
@@ -39,7 +39,8 @@ def _data_line(group: DataGroup, reported: Reported) -> str:
     kind = "**synthetic**, ranks nothing but itself" if data.synthetic else "not synthetic"
     line = f"Data: {code(data.name)} ({kind}), {wording.images(data)} of split {code(data.split)}"
     sizes = text.listed([f"{size:,}" for size in group.train_images], 4)
-    learned = f"; what learns from it saw {sizes} training images" if sizes else ""
+    depths = text.listed(group.train_depths, 2)
+    learned = f"; what learns saw {sizes} training images with {depths} depth" if sizes else ""
     line = f"{line}{learned}; fingerprint {code(data.fingerprint[:12])}."
     if data.name == reported.dataset and data.test_images != reported.test_images:
         total = f"{reported.test_images:,} test images"

@@ -68,8 +68,9 @@ class Entry:
         """What was asked, without seed and code: rows are told apart by it."""
         record, method = self.record, self.record.method
         weights = [(item.name, item.origin, item.sha256) for item in record.weights]
-        images = record.dataset.train_images if method.supervision in TRAINED else None
-        asked = [method.name, method.params, method.supervision, weights, images, record.selection]
+        data = record.dataset
+        learned = [data.train_images, data.depth.get("train")] if _trained(record) else None
+        asked = [method.name, method.params, method.supervision, weights, learned, record.selection]
         return json.dumps(asked, sort_keys=True)
 
 
@@ -100,7 +101,7 @@ class Row:
     @property
     def trained(self) -> bool:
         """Whether the method learned from training images."""
-        return self.record.method.supervision in TRAINED
+        return _trained(self.record)
 
     @property
     def random_init(self) -> bool:
@@ -175,6 +176,12 @@ class DataGroup:
     def train_images(self) -> list[int]:
         """The sizes of the training sets of the methods that learned from one."""
         return sorted({row.record.dataset.train_images for row in self.rows if row.trained})
+
+    @property
+    def train_depths(self) -> list[str]:
+        """The depth variants that methods learned from."""
+        learned = (row.record.dataset.depth for row in self.rows if row.trained)
+        return sorted({depth["train"] for depth in learned if "train" in depth})
 
 
 @dataclass(frozen=True)
@@ -266,8 +273,12 @@ def _age(record: Record) -> tuple[str, str]:
 
 
 def _data_key(data: DatasetPart) -> _DataKey:
-    depth = json.dumps(data.depth, sort_keys=True)
+    depth = data.depth.get("test", "unknown")
     return data.name, data.fingerprint, data.split, depth, data.test_images, data.of
+
+
+def _trained(record: Record) -> bool:
+    return record.method.supervision in TRAINED
 
 
 def _newest(ordered: Sequence[Record]) -> tuple[list[Entry], tuple[Record, ...]]:
@@ -319,13 +330,20 @@ def _labels(entries: Iterable[Entry]) -> dict[str, str]:
     methods = {
         label: len({item.method.name for item in group}) for label, group in namesakes.items()
     }
+    depths = {label: _train_depths(group) for label, group in namesakes.items()}
     labels = {}
     for question, record in newest.items():
         told = [record.method.name] if methods[record.label] > 1 else []
         params = record.method.params
         told += [f"{name}={params[name]}" for name in varying[record.label] if name in params]
+        if len(depths[record.label]) > 1:
+            told.append(f"trained on {record.dataset.depth.get('train', 'unknown')} depth")
         labels[question] = f"{record.label} ({', '.join(told)})" if told else record.label
     return labels
+
+
+def _train_depths(records: Iterable[Record]) -> set[str | None]:
+    return {record.dataset.depth.get("train") for record in records if _trained(record)}
 
 
 def _varying(records: Sequence[Record]) -> list[str]:

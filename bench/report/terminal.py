@@ -81,7 +81,7 @@ def _by_protocol(cells: Iterable[_Known]) -> dict[str, list[tuple[Record, Score]
         for record, score in cell.scores.values():
             data = record.dataset
             synthetic = ", synthetic: ranks nothing but itself" if data.synthetic else ""
-            words = f"{clean(data.name)}, {wording.depth_variants(data)}, {wording.images(data)}"
+            words = f"{clean(data.name)}, {wording.depth_variant(data)}, {wording.images(data)}"
             title = f"{words}, {_protocol(score.protocol)}{synthetic}"
             tables.setdefault(title, []).append((record, score))
     return tables

@@ -23,12 +23,9 @@ def images(data: DatasetPart) -> str:
     return plural(data.test_images, "test image")
 
 
-def depth_variants(data: DatasetPart) -> str:
-    """``raw depth``, or both variants where training and testing differ."""
-    test, train = data.depth.get("test", "unknown"), data.depth.get("train")
-    if train is None or train == test:
-        return f"{test} depth"
-    return f"{test} depth (trained on {train})"
+def depth_variant(data: DatasetPart) -> str:
+    """``raw depth``: what predictions are held against."""
+    return f"{data.depth.get('test', 'unknown')} depth"
 
 
 def protocol(settings: Mapping[str, Any]) -> str:

@@ -41,7 +41,6 @@ def labels(rows: Sequence[Row]) -> list[str]:
         {"fingerprint": "ee" * 32},
         {"split": "val"},
         {"depth": {"train": "filled", "test": "filled"}},
-        {"depth": {"train": "raw", "test": "raw"}},
         {"test_images": 9},
         {"name": "nyu-v3"},
     ],
@@ -50,6 +49,22 @@ def test_other_data_means_another_group_whatever_its_name(other: dict[str, objec
     board = board_of(make_record("A"), make_record("B", dataset=other))
     assert len(board.groups) == 2
     assert all(len(list(group.rows)) == 1 for group in board.groups)
+
+
+def test_training_depth_makes_rows_of_one_table_not_tables() -> None:
+    raw = {"depth": {"train": "raw", "test": "raw"}}
+    filled = make_record("U-Net", method="cnn-unet", supervision="depth")
+    other = make_record("U-Net", method="cnn-unet", supervision="depth", dataset=raw)
+    untrained = make_record("Constant", supervision="none", dataset=raw)
+    board = board_of(filled, other, untrained)
+    [group] = board.groups
+    assert group.train_depths == ["filled", "raw"]
+    assert {row.label for row in group.tables[0].rows} == {
+        "Constant",
+        "U-Net (trained on filled depth)",
+        "U-Net (trained on raw depth)",
+    }
+
 
 
 def test_protocols_of_one_name_but_other_settings_do_not_share_a_table() -> None:

@@ -72,6 +72,4 @@ def test_settings_of_another_kind_are_named() -> None:
 def test_images_and_depth() -> None:
     subset = make_record(dataset={"test_images": 9}).dataset
     assert wording.images(subset) == "9 of 654 test images"
-    assert wording.depth_variants(subset) == "raw depth (trained on filled)"
-    same = make_record(dataset={"depth": {"train": "raw", "test": "raw"}}).dataset
-    assert wording.depth_variants(same) == "raw depth"
+    assert wording.depth_variant(subset) == "raw depth"
