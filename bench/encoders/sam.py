@@ -36,12 +36,14 @@ _MLP_RATIO = 4
 _MASK_CHANNELS = 16
 _MASKS_A_POINT = 3
 _DECODER = {"depth": 2, "mlp_dim": 2048, "num_heads": 8}
+_PROMPT_STEP = 16  # the decoder's cross-attention halves the width and splits it into 8 heads
 _IOU_HEAD = {"iou_head_depth": 3, "iou_head_hidden_dim": 256}
 
 _PUBLISHED_WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 _POSITIONS = "image_encoder.pos_embed"
 _PATCHES = "image_encoder.patch_embed.proj.weight"
 _NECK = "image_encoder.neck.0.weight"
+_ENCODER = (_POSITIONS, _PATCHES, _NECK)
 _RELATIVE = "image_encoder.blocks.{}.attn.rel_pos_h"
 _BLOCK = re.compile(r"image_encoder\.blocks\.(\d+)\.attn\.rel_pos_h")
 
@@ -85,23 +87,24 @@ class SamArchitecture:
         """
         blocks = sum(_BLOCK.fullmatch(name) is not None for name in state)
         relative = [_RELATIVE.format(index) for index in range(max(blocks, 1))]
-        _check_present(
-            state, {_POSITIONS: 4, _PATCHES: 4, _NECK: 4, **dict.fromkeys(relative, 2)}, what
-        )
+        _check_present(state, {**dict.fromkeys(_ENCODER, 4), **dict.fromkeys(relative, 2)}, what)
         _, rows, columns, width = state[_POSITIONS].shape
         head_width = state[relative[0]].shape[1]
-        if rows != columns or rows == 0 or head_width == 0 or width % head_width:
+        patch, prompt_width = state[_PATCHES].shape[-1], len(state[_NECK])
+        sizes_fit = rows == columns and head_width and width % head_width == 0
+        if not (sizes_fit and rows and patch and prompt_width) or prompt_width % _PROMPT_STEP:
+            shapes = (f"{name} {tuple(state[name].shape)}" for name in (*_ENCODER, relative[0]))
             raise DataError(
-                f"{what} is no SAM checkpoint: {_POSITIONS} {tuple(state[_POSITIONS].shape)} and "
-                f"{relative[0]} {tuple(state[relative[0]].shape)} do not fit together"
+                f"{what} is no SAM checkpoint: the shapes of {', '.join(shapes)} do not fit "
+                "together"
             )
         return cls(
             width=width,
             heads=width // head_width,
-            patch=state[_PATCHES].shape[-1],
+            patch=patch,
             grid=rows,
             windows=tuple((len(state[name]) + 1) // 2 for name in relative),
-            prompt_width=len(state[_NECK]),
+            prompt_width=prompt_width,
         )
 
     def build(self) -> Sam:
