@@ -358,7 +358,7 @@ def _no_instances(dataset: Dataset) -> str:
 
 def _gone(folder: Path) -> str:
     return (
-        f"the SAM segments in '{folder}' are gone; make them again with "
+        f"there are no SAM segments in '{folder}'; make them with "
         "`bench data prepare SUITE --segments sam --checkpoint FILE`"
     )
 

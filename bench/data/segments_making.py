@@ -202,7 +202,7 @@ def _load(path: Path) -> npt.NDArray[np.uint16] | None:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
             labels: npt.NDArray[np.uint16] = content["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

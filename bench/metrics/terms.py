@@ -168,7 +168,9 @@ def _image_sums(
     # The logarithms were summed less `shift`, which is one of them: so neither correction loses
     # more digits than float64 has to spare, however little the logarithms vary.
     shift, mean = sweep.shift, log / pixels if pixels else math.nan
-    centred = max(0.0, squared_log - log * mean)
+    centred = squared_log - log * mean
+    if centred < 0:  # by rounding; NaN stays NaN
+        centred = 0.0
     return pixels, *others, squared_log + shift * (2 * log + pixels * shift), centred
 
 

@@ -162,7 +162,8 @@ class _Trainer:
 
     def run(self) -> Outcome:
         finished = len(self.history)
-        with Progress(self.context, self.params.epochs, finished=finished) as progress:
+        epochs, images = self.params.epochs, len(self.train)
+        with Progress(self.context, epochs, images, finished=finished) as progress:
             for epoch in range(finished + 1, self.params.epochs + 1):
                 entry = self._epoch(epoch, progress)
                 self.history.append(entry)

@@ -15,16 +15,18 @@ SECONDS_BETWEEN_REPORTS = 0.2
 class Progress:
     """Reports steps (at most five a second) and epochs; a context manager."""
 
-    def __init__(self, context: FitContext, epochs: int, *, finished: int) -> None:
+    def __init__(self, context: FitContext, epochs: int, images: int, *, finished: int) -> None:
         """Begin.
 
         Args:
             context: Where to report to; TensorBoard goes to ``tensorboard`` in its checkpoints.
             epochs: In all.
+            images: Trained on in each epoch.
             finished: Epochs a resumed fit has behind it.
         """
         self._context = context
         self._epochs = epochs
+        self._of = images
         self._reported = 0.0
         self._images = 0
         self._begin = time.perf_counter()
@@ -59,12 +61,12 @@ class Progress:
         now = time.perf_counter()
         if now - self._reported >= SECONDS_BETWEEN_REPORTS:
             self._reported = now
-            self._report(epoch, loss)
+            self._report(epoch, epoch - 1 + self._images / self._of, loss)
 
     def epoch(self, entry: dict[str, float]) -> None:
         """Tell that an epoch is done: its line of the history."""
         epoch = int(entry["epoch"])
-        self._report(epoch, entry["loss"])
+        self._report(epoch, epoch, entry["loss"])
         told = ", ".join(f"{name} {value:.6g}" for name, value in entry.items() if name != "epoch")
         self._context.log.info("epoch %d of %d: %s", epoch, self._epochs, told)
         if self._scalars is not None:
@@ -72,9 +74,15 @@ class Progress:
                 if name != "epoch":
                     self._scalars.add_scalar(name, value, epoch)
 
-    def _report(self, epoch: int, loss: float) -> None:
+    def _report(self, epoch: int, progress: float, loss: float) -> None:
         speed = self._images / max(time.perf_counter() - self._begin, 1e-9)
-        self._context.report(epoch=epoch, epochs=self._epochs, loss=loss, images_per_second=speed)
+        self._context.report(
+            epoch=epoch,
+            epochs=self._epochs,
+            progress=progress,
+            loss=loss,
+            images_per_second=speed,
+        )
 
 
 def _scalars(checkpoints: Path | None, finished: int) -> Any:

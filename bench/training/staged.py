@@ -197,9 +197,7 @@ def _without_later_stages(net: nn.Module, stage: Stage) -> nn.Module:
     return part.eval()
 
 
-def _numbered_through(
-    report: Callable[..., None], done: int, epochs: int
-) -> Callable[..., None]:
+def _numbered_through(report: Callable[..., None], done: int, epochs: int) -> Callable[..., None]:
     """A report in which a stage's epochs follow those done before it."""
 
     def numbered(*, epoch: int, **values: Any) -> None:

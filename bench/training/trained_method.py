@@ -230,10 +230,12 @@ class TrainedMethod(Method):
         """Predict in eval mode: (B, 1, h', w') float32, unclamped. Raises `MethodError`."""
         import torch
 
+        from bench.training.modes import exact_kernels
+
         if self._net is None:
             raise MethodError(f"method '{self.name}': predict() before fit() or load()")
         self._net.eval()
-        with torch.no_grad():
+        with torch.no_grad(), exact_kernels():
             return self.forward(self._net, batch).float()
 
     def save(self, folder: Path) -> None:

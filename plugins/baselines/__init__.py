@@ -82,7 +82,7 @@ class MeanDepthMap(Method):
                 )
             total += np.where(sample.valid, sample.depth, 0.0)
             count += sample.valid
-            context.report(epoch=1, epochs=1, share=(index + 1) / len(data))
+            context.report(epoch=1, epochs=1, progress=(index + 1) / len(data))
         if not count.any():
             raise MethodError(
                 f"method '{self.name}': none of the {len(data)} training images has a valid pixel"

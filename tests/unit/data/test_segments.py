@@ -225,6 +225,7 @@ prepare_segments(Pictures(), Path(sys.argv[1]), settings=GENEROUS)
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_made_is_taken_over(checkpoint: Path, segmented: list[int]) -> None:
     root = Path(__file__).parents[3]
     killed = subprocess.run(
@@ -311,7 +312,7 @@ def test_with_a_checkpoint_they_are_made_first_under_the_key_of_the_plan(
     assert source.availability().state == "make"
     assert "tiny.pth" in source.availability().reason
     subset = replace(Subset.of_split(dataset, "train"), segments=source)
-    with pytest.raises(BlockedError, match="make them again"):
+    with pytest.raises(BlockedError, match="make them with"):
         subset[0]
     ensure_segments(source, dataset, "cpu")
     assert source.availability().state == "ready"

@@ -8,13 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bench.metrics import terms
 from bench.metrics.base import Metric, evaluate
 from bench.metrics.standard import METRICS, abs_rel, delta1, silog
+
+# A busy machine must not fail a test.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = ["delta1", "delta2", "delta3", "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog"]
 
@@ -109,6 +112,7 @@ def images(
     return planes[0], planes[1], mask
 
 
+@unhurried
 @given(images(DEPTHS))
 def test_hostile_depths(
     image: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]],
@@ -116,6 +120,7 @@ def test_hostile_depths(
     assert_close(*image)
 
 
+@unhurried
 @given(images(st.floats(np.float32(1e-30).item(), np.float32(1e30).item(), width=32)))
 def test_tiny_and_huge_values(
     image: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]],
@@ -123,6 +128,7 @@ def test_tiny_and_huge_values(
     assert_close(*image)
 
 
+@unhurried
 @given(
     truth=st.floats(NEAREST, 10, width=32),
     power=st.integers(1, 3),
@@ -150,7 +156,7 @@ def test_ratio_of_exactly_1_25_is_outside_delta1() -> None:
     assert delta1(prediction, target, target > 0).item() == pytest.approx(1 / 3)
 
 
-@settings(max_examples=30)
+@settings(unhurried, max_examples=30)
 @given(factor=st.sampled_from([0.1, 0.37, 1.1, 3.0, 4999.7]), seed=st.integers(0, 2**16))
 def test_silog_of_a_constant_ratio(factor: float, seed: int) -> None:
     """All that is left is the rounding of p to float32; nothing may be added to it."""
@@ -208,6 +214,17 @@ def test_negative_and_zero_predictions_never_pass_delta() -> None:
     target = torch.ones(1, 1, 2)
     for values in both_ways(torch.tensor([[[-1.0, 0.0]]]), target, target > 0):
         assert values["delta3"].item() == 0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 0.0, -1.0])
+def test_a_prediction_that_breaks_the_contract_looks_like_no_good_figure(bad: float) -> None:
+    prediction = torch.full((1, 1, 4), 2.0)
+    prediction[0, 0, 1] = bad
+    target = torch.full((1, 1, 4), 2.0)
+    for values in both_ways(prediction, target, target > 0):
+        assert values["delta3"].item() == 0.75
+        for name in ("rmse_log", "log10", "silog"):
+            assert not math.isfinite(values[name].item())
 
 
 def test_an_empty_mask_gives_nan_and_leaves_the_other_images_alone() -> None:

@@ -209,6 +209,22 @@ def test_clamp_each_hides_no_negative_prediction_from_the_counts() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("value", "nonpositive", "clamped"),
+    [(0, 1, 1), (-2, 1, 1), (5e-4, 0, 1), (11, 0, 1), (9, 0, 0)],
+)
+def test_unusable_values_are_counted_and_scored_at_the_clamp(
+    value: float, nonpositive: int, clamped: int
+) -> None:
+    target = np.full((1, 1, 4, 4), 4, dtype=np.float32)
+    plain = np.full((1, 1, 4, 4), value, dtype=np.float32)
+    scores = run(FULL.at(4, 4), plain, None, target, target > 0)
+    assert scores.nonpositive.item() == 16 * nonpositive
+    assert scores.clamped.item() == 16 * clamped
+    assert scores.values["delta3"].item() == 0
+    assert scores.values["abs_rel"].item() == pytest.approx(abs(np.clip(value, LOW, HIGH) - 4) / 4)
+
+
 def test_a_prediction_is_put_back_where_its_view_was() -> None:
     rng = np.random.default_rng(8)
     target = rng.uniform(1, 9, (1, 1, 480, 640)).astype(np.float32)

@@ -211,6 +211,8 @@ def test_progress_is_reported_and_drawn(data: Subset, tmp_path: Path) -> None:
     assert all(report["epochs"] == 4 for report in reports)
     assert reports[-1]["loss"] == method.history[-1]["loss"]
     assert reports[-1]["images_per_second"] > 0
+    assert reports[-1]["progress"] == 4
+    assert 0 < reports[0]["progress"] < 1
     events = list((tmp_path / "tensorboard").iterdir())
     assert len(events) == 1
     assert b"learning_rate" in events[0].read_bytes()
