@@ -24,7 +24,8 @@ class Artifact:
     """One thing in the store.
 
     Attributes:
-        kind: fits, checkpoints (of unfinished fits), predictions, data or logs.
+        kind: fits, checkpoints (of unfinished fits), predictions, pictures, segments,
+            data or logs.
         path: Its folder or file.
         size: Bytes on disk.
         modified: Unix time of its last change.
@@ -66,7 +67,7 @@ def artifacts(records: Path) -> list[Artifact]:
 
 
 def _entries() -> Iterator[tuple[str, Path]]:
-    for kind in ("fits", "predictions", "data", "logs"):
+    for kind in ("fits", "predictions", "pictures", "segments", "data", "logs"):
         folder = cache_root() / kind
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             yield ("checkpoints" if path.suffix == ".checkpoints" else kind), path

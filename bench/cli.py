@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 KINDS = ("methods", "datasets", "protocols", "metrics", "suites", "plugins")
-CACHE_KINDS = ("fits", "checkpoints", "predictions", "data", "logs")
+CACHE_KINDS = ("fits", "checkpoints", "predictions", "pictures", "segments", "data", "logs")
 
 
 class _Version(argparse.Action):

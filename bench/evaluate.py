@@ -21,6 +21,7 @@ from bench.errors import MethodError
 from bench.keys import CellKeys
 from bench.method import Method
 from bench.metrics.base import Metric
+from bench.pictures import chosen
 from bench.predictions import Passes
 from bench.protocols.base import FramedProtocol, Protocol
 from bench.protocols.scoring import BatchScores, View, score_batch, views
@@ -28,6 +29,7 @@ from bench.training.modes import exact_kernels
 from bench.types import Batch, Sample, Window
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
     from torch import Tensor
 
@@ -43,6 +45,7 @@ class Evaluation:
         values: By protocol name, then metric: per-image float64 values in image order.
         counts: By protocol name: non-finite, non-positive, clamped pixels and scored pixels.
         images: Per image: id, scene, scene type.
+        pictures: Raw (h, w) predictions of the pictured images, of the first protocol's view.
         predict_seconds: Wall clock inside the method, all passes.
         predictions: Number of images that went through the method, all passes.
     """
@@ -51,6 +54,7 @@ class Evaluation:
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     counts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     images: list[dict[str, str | None]] = field(default_factory=list)
+    pictures: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     predict_seconds: float = 0.0
     predictions: int = 0
 
@@ -62,6 +66,12 @@ class Evaluation:
         counts = self.counts.setdefault(base, {})
         for name in COUNTS:
             counts.setdefault(name, []).extend(getattr(scores, name).tolist())
+
+    def picture(self, samples: Sequence[Sample], raw: Tensor, wanted: frozenset[str]) -> None:
+        """Keep the raw predictions (B, 1, h, w) of the images that are wanted."""
+        for sample, values in zip(samples, raw[:, 0], strict=True):
+            if sample.id in wanted:
+                self.pictures[sample.id] = values.cpu().numpy()
 
     def frame(self) -> pd.DataFrame:
         """Per-image values: id, scene, scene_type, protocol, and a float32 column a metric."""
@@ -150,6 +160,7 @@ def evaluate(
         MethodError: The method returned something that is no depth map of its input.
     """
     result = Evaluation()
+    pictured = frozenset(chosen(test.ids))
     plan = _Framing(protocols)
     for samples in sample_batches(test, BATCH_SIZE):
         target, valid = _ground_truth(samples, device)
@@ -162,6 +173,8 @@ def evaluate(
             mirrored = (
                 predictor.predict(samples, view.window.mirror(), device) if view.mirrored else None
             )
+            if view is groups[0]:
+                result.picture(samples, plain, pictured)
             for protocol in view.protocols:
                 with torch.inference_mode():
                     scores = score_batch(protocol, plain, mirrored, target, valid, metrics)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bench import pictures
 from bench.cost import PeakMemory, latency_ms, multiply_accumulates, parameter_counts
 from bench.data.base import Subset
 from bench.data.batches import to_batch
@@ -309,6 +310,7 @@ class _CellRun:
                 self.device,
                 lambda done: self.tell("predict", done=done, total=len(self.job.test)),
             )
+        pictures.keep(self.cell.keys.cell, result.pictures)
         cost = self._cost(result, memory)
         record = self._record("ok", started).model_copy(
             update={

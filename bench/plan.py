@@ -145,7 +145,8 @@ def make_plan(
 
 def metrics_code(metrics: Iterable[Metric]) -> Code:
     """The code a score hangs on: the metrics' own modules, masking, resizing and alignment."""
-    return code_of({metric.function.__module__ for metric in metrics} | {"bench.protocols.scoring"})
+    functions = (getattr(metric.function, "func", metric.function) for metric in metrics)
+    return code_of({function.__module__ for function in functions} | {"bench.protocols.scoring"})
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ def run_suite(
     blocked += [f"{cell.label}: {cell.reason}" for cell in plan.cells if cell.state == "blocked"]
     records = load_records(options.records) if options.records.is_dir() else []
     out = options.out or options.records.parent
-    pages = write_leaderboard(options.records, out, registry)
+    figure = _figure(plan, out, made)
+    pages = write_leaderboard(options.records, out, registry) + ([figure] if figure else [])
     keys = {cell.keys.cell for cell in plan.cells}
     return RunResult(
         plan=plan,
@@ -134,6 +135,15 @@ def run_suite(
         leaderboard=pages,
         seconds=time.monotonic() - begin,
     )
+
+
+def _figure(plan: Plan, out: Path, made: int) -> Path | None:
+    """The suite's figure; drawn where something was made, so that a finished run stays quick."""
+    if not made:
+        return None
+    from bench.report.figure import write_figure
+
+    return write_figure(plan, out)
 
 
 def _run_missing(

@@ -14,7 +14,7 @@ LAYERS = [
     {"cli", "__main__", "api"},
     {"runner", "cache", "listing"},
     {"executors", "execute", "progress", "report"},
-    {"evaluate", "plan", "predictions", "provenance", "events", "cost"},
+    {"evaluate", "plan", "predictions", "pictures", "provenance", "events", "cost"},
     {"suite", "suite_expand", "suite_override", "suite_yaml", "suite_errors"},
     {"plugins"},
     {"keys", "code", "records"},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from bench.records import Record, load_records
 from bench.report import text, wording
@@ -28,6 +29,8 @@ from bench.report.text import DASH, code, escape
 from bench.store import write_atomically
 
 PAGE = "README.md"
+FIGURES = "figures"
+"""The folder of the figures, beside the page."""
 
 
 def write_leaderboard(records_folder: Path, out: Path, registry: Metrics) -> list[Path]:
@@ -47,13 +50,20 @@ def write_leaderboard(records_folder: Path, out: Path, registry: Metrics) -> lis
     """
     board = build(load_records(records_folder), registry.metrics)
     page = out / PAGE
-    content = render(board, registry.metrics, links(records_folder, out), reported_results())
+    figures = sorted(path.stem for path in (out / FIGURES).glob("*.png"))
+    content = render(
+        board, registry.metrics, links(records_folder, out), reported_results(), figures
+    )
     write_atomically(page, content.encode("utf-8"))
     return [page]
 
 
 def render(
-    board: Leaderboard, metrics: Mapping[str, MetricInfo], link: Link, reported: Reported
+    board: Leaderboard,
+    metrics: Mapping[str, MetricInfo],
+    link: Link,
+    reported: Reported,
+    figures: Sequence[str] = (),
 ) -> str:
     """The page.
 
@@ -61,11 +71,13 @@ def render(
         board: What to show.
         metrics: The registered metrics.
         link: How to name a record.
-        reported: Figures to show apart from the measured ones.
+        reported: Results to show apart from the measured ones.
+        figures: The suites that have a figure in the folder `FIGURES`.
     """
     blocks = [*_head(board)]
     for group in board.groups:
         blocks += data_section(group, metrics, link, reported)
+    blocks += _figures(figures)
     blocks += [*_failures(board.failures, link), *_reported(reported, metrics), *_legend(metrics)]
     return "\n\n".join(blocks) + "\n"
 
@@ -84,6 +96,15 @@ def _head(board: Leaderboard) -> Iterator[str]:
     if notes:
         yield "**Before you quote a number:**"
         yield bullets(notes)
+
+
+def _figures(suites: Sequence[str]) -> Iterator[str]:
+    if suites:
+        yield "## Pictures"
+        yield "A few test images of each suite: what is true, and what each method says, in metres."
+    for suite in suites:
+        name = escape(suite)
+        yield f"![{name}: images, ground truth and predictions]({FIGURES}/{quote(suite)}.png)"
 
 
 def _failures(failures: Sequence[Record], link: Link) -> Iterator[str]:

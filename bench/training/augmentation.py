@@ -30,10 +30,17 @@ _Number = TypeVar("_Number", bound=np.integer[Any] | np.floating[Any])
 
 @dataclass(frozen=True)
 class Augmented:
-    """A training view and the factor its image is multiplied by (in [0, 1] scale, not clipped)."""
+    """A training view and the factors of its colours.
+
+    Attributes:
+        sample: The view.
+        brightness: What its image is multiplied by (in [0, 1] scale, not clipped).
+        paint_brightness: What its painted segments are multiplied by, where they are painted.
+    """
 
     sample: Sample
     brightness: float = 1.0
+    paint_brightness: float = 1.0
 
 
 def training_window(view: str, height: int, width: int) -> Window:
@@ -56,8 +63,8 @@ def augmented(
 
     `study`: rotation about the frame's centre by U(−2.5°, 2.5°) (image bilinear, the rest nearest;
     corners opened by it are black and invalid), the `study` view's crop at a random place of rows
-    45:472, columns 43:608, mirror with p = 0.5, brightness U(0.8, 1.2). `flip`: mirror with p =
-    0.5. `none`: the plain view.
+    45:472, columns 43:608, mirror with p = 0.5, brightness U(0.8, 1.2) and another of the painted
+    segments. `flip`: mirror with p = 0.5. `none`: the plain view.
 
     Args:
         sample: The whole frame.
@@ -67,19 +74,19 @@ def augmented(
         index: Of the image in the training set.
     """
     generator = np.random.default_rng([_AUGMENTATION_STREAM, seed, epoch, index])
-    angle, down, right, mirror, light = generator.random(5)
+    angle, down, right, mirror, light, paint_light = generator.random(6)
     height, width = sample.depth.shape
     window = training_window(params.view, height, width)
-    brightness = 1.0
+    brightness = paint_brightness = 1.0
     if params.augmentation == "study":
         sample = rotated(sample, ROTATION_DEGREES * (2 * angle - 1))
         if params.view == "study":
             window = _random_place(window, float(down), float(right))
-        brightness = BRIGHTNESS[0] + (BRIGHTNESS[1] - BRIGHTNESS[0]) * float(light)
+        brightness, paint_brightness = _brightness(light), _brightness(paint_light)
     sample = cropped(sample, window)
     if params.augmentation != "none" and mirror < 0.5:
         sample = mirrored(sample)
-    return Augmented(sample, brightness)
+    return Augmented(sample, brightness, paint_brightness)
 
 
 def rotated(sample: Sample, degrees: float) -> Sample:
@@ -146,6 +153,10 @@ def mirrored(sample: Sample) -> Sample:
         segments=None if sample.segments is None else sample.segments[:, ::-1],
         intrinsics=intrinsics,
     )
+
+
+def _brightness(share: float) -> float:
+    return BRIGHTNESS[0] + (BRIGHTNESS[1] - BRIGHTNESS[0]) * float(share)
 
 
 def _scaled(rectangle: tuple[int, int, int, int], height: int, width: int) -> Window:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,20 @@ from bench.types import Batch, Sample, Window
 CACHE_BYTES = 1 << 30
 """Training images are kept decoded (uint8 RGB, float32 depth) up to this many bytes in all."""
 _ORDER_STREAM = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingBatch(Batch):
+    """A batch of augmented views.
+
+    Attributes:
+        brightness: (B, 1, 1, 1) float32; what each image has been multiplied by.
+        paint_brightness: (B, 1, 1, 1) float32; what each image's painted segments are to be
+            multiplied by.
+    """
+
+    brightness: Tensor
+    paint_brightness: Tensor
 
 
 class TrainingImages:
@@ -77,16 +91,23 @@ def training_batches(
         seed: Of the fit.
         epoch: Counted from 1.
     """
-    generator = np.random.default_rng([_ORDER_STREAM, seed, epoch, 0])
-    order = generator.permutation(np.asarray(indices))
-    for begin in range(0, len(order), params.batch_size):
-        chosen = [int(index) for index in order[begin : begin + params.batch_size]]
+    for chosen in shuffled(indices, params.batch_size, seed, epoch):
         frames = [images[index] for index in chosen]
         views = [
             augmented(frame, params, seed, epoch, index)
             for frame, index in zip(frames, chosen, strict=True)
         ]
         yield collate(views, training_window(params.view, *frames[0].depth.shape))
+
+
+def shuffled(
+    indices: Sequence[int], batch_size: int, seed: int, epoch: int
+) -> Iterator[list[int]]:
+    """The indices by batch, in an order drawn from seed and epoch; the last may be shorter."""
+    generator = np.random.default_rng([_ORDER_STREAM, seed, epoch, 0])
+    order = generator.permutation(np.asarray(indices))
+    for begin in range(0, len(order), batch_size):
+        yield [int(index) for index in order[begin : begin + batch_size]]
 
 
 def plain_batches(
@@ -99,7 +120,7 @@ def plain_batches(
         yield to_batch(frames, window, torch.device("cpu"), with_depth=True)
 
 
-def collate(views: Sequence[Augmented], window: Window) -> Batch:
+def collate(views: Sequence[Augmented], window: Window) -> TrainingBatch:
     """Stack views of one size into a batch on the CPU.
 
     Args:
@@ -117,17 +138,23 @@ def collate(views: Sequence[Augmented], window: Window) -> Batch:
             f"training images '{one}' {size} and '{two}' {other} differ in size; "
             "train on images of one size, or set batch_size: 1"
         )
-    brightness = torch.tensor([view.brightness for view in views], dtype=torch.float32)
+    brightness = _factors([view.brightness for view in views])
     image = _stack([sample.image for sample in samples]).float() / 255
-    return Batch(
-        image=image * brightness.view(-1, 1, 1, 1),
+    return TrainingBatch(
+        image=image * brightness,
         window=window,
         ids=tuple(sample.id for sample in samples),
         depth=_stack([sample.depth[None] for sample in samples]),
         valid=_stack([sample.valid[None] for sample in samples]),
         segments=_optional([sample.segments for sample in samples], torch.int64),
         intrinsics=_optional([sample.intrinsics for sample in samples], torch.float32),
+        brightness=brightness,
+        paint_brightness=_factors([view.paint_brightness for view in views]),
     )
+
+
+def _factors(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1)
 
 
 def _optional(arrays: Sequence[np.ndarray | None], dtype: torch.dtype) -> Tensor | None:
@@ -144,7 +171,6 @@ def _stack(arrays: Sequence[np.ndarray]) -> Tensor:
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch's tensors to a device."""
-    names = ("image", "depth", "valid", "segments", "intrinsics")
-    given = {name: getattr(batch, name) for name in names}
-    moved = {name: value.to(device) for name, value in given.items() if value is not None}
+    given = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    moved = {name: value.to(device) for name, value in given.items() if isinstance(value, Tensor)}
     return replace(batch, **moved)

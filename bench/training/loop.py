@@ -24,7 +24,7 @@ from bench.training.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from bench.training.images import TrainingImages, on_device, plain_batches, training_batches
+from bench.training.images import TrainingImages, on_device, plain_batches
 from bench.training.modes import (
     exact_kernels,
     restore_tensors,
@@ -126,9 +126,13 @@ def ground_truth(batch: Batch) -> tuple[Tensor, Tensor]:
 def standard_losses(params: TrainingParams, step: StepOutput) -> dict[str, Tensor]:
     """Depth loss, smoothness and symmetry, weighted; those of weight 0 are left out."""
     target, valid = ground_truth(step.batch)
-    terms: dict[str, Tensor] = {
-        params.loss: losses.DEPTH_LOSSES[params.loss](step.prediction, target, valid)
-    }
+    depth = losses.DEPTH_LOSSES[params.loss](step.prediction, target, valid)
+    return {params.loss: depth, **regularisation(params, step)}
+
+
+def regularisation(params: TrainingParams, step: StepOutput) -> dict[str, Tensor]:
+    """Smoothness and symmetry, weighted: the losses that need no ground truth."""
+    terms: dict[str, Tensor] = {}
     if params.smoothness_weight > 0:
         image = imagenet_normalised(step.batch.image)
         smoothness = losses.smoothness(step.prediction, image)
@@ -217,7 +221,7 @@ class _Trainer:
         return entry
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
-        batches = training_batches(self.images, self.train, self.params, self.context.seed, epoch)
+        batches = self.method.training_batches(self.images, self.train, self.context.seed, epoch)
         for batch in prefetch(batches):
             yield on_device(batch, self.context.device)
 

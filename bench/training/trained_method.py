@@ -7,7 +7,7 @@ losses it is trained with. Fit, resume, predict, save and load are here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bench.data.base import Subset
+    from bench.training.images import TrainingImages
     from bench.training.loop import StepOutput
 
 TENSORS_FILE = "trained.safetensors"
@@ -135,8 +136,8 @@ class TrainingParams(Params):
 class TrainedMethod(Method):
     """Base of methods that train a torch network.
 
-    A subclass implements `build`; it may override `initialise`, `rate_scales`, `forward`,
-    `forward_training` and `losses`. What is trained is what requires grad after `build`: frozen
+    A subclass implements `build`; it may override `initialise`, `rate_scales`,
+    `training_batches`, `forward`, `forward_training` and `losses`. What is trained is what requires grad after `build`: frozen
     parts stay in eval mode throughout and are not saved.
 
     Attributes:
@@ -180,6 +181,21 @@ class TrainedMethod(Method):
     def uses_segments(self) -> bool:
         """Whether training batches must carry `segments`."""
         return False
+
+    def training_batches(
+        self, images: TrainingImages, indices: Sequence[int], seed: int, epoch: int
+    ) -> Iterator[Batch]:
+        """The batches of one epoch, on the CPU, augmented as the parameters say.
+
+        Args:
+            images: All training images.
+            indices: Those to train on.
+            seed: Of the fit.
+            epoch: Counted from 1.
+        """
+        from bench.training.images import training_batches
+
+        return training_batches(images, indices, self.params, seed, epoch)
 
     def forward(self, net: nn.Module, batch: Batch) -> Tensor:
         """Send a batch through the network.
