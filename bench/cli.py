@@ -18,6 +18,7 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.data.base import Dataset
     from bench.plugins import Registry
     from bench.runner import Options, RunResult
 
@@ -116,6 +117,14 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("name", choices=["rooms"], help="the data set")
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
     _set_argument(make)
+    prepare = verb(data, "prepare", _data_prepare, "make what methods need besides the data")
+    prepare.add_argument("name", help="a data set's name, or a suite")
+    prepare.add_argument("--segments", choices=["sam"], required=True, help="Segment Anything's")
+    prepare.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="FILE", help="sam_vit_b_01ec64.pth, ..."
+    )
+    prepare.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    _set_argument(prepare)
     inspect = verb(data, "inspect", _data_inspect, "show what a data set holds")
     inspect.add_argument("name", help="a data set's name, or a suite")
     inspect.add_argument("--limit", type=_positive, metavar="N", help="read N images a split only")
@@ -324,8 +333,8 @@ def _data_make(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _data_inspect(arguments: argparse.Namespace) -> int:
-    from bench.data.inspect import inspect, render
+def _dataset(arguments: argparse.Namespace) -> Dataset:
+    """The data set a command names by itself or by a suite, ready to be read."""
     from bench.suite import find_suite, load_suite, make_dataset
 
     registry = _registry(arguments)
@@ -334,8 +343,33 @@ def _data_inspect(arguments: argparse.Namespace) -> int:
     else:
         suite = find_suite(arguments.name)
         dataset = load_suite(suite, registry, sets=arguments.set).dataset
-    dataset.prepare(lambda line: print(line, file=sys.stderr, flush=True))
-    summary = inspect(dataset, limit=arguments.limit)
+    dataset.prepare(_tell)
+    return dataset
+
+
+def _tell(line: str) -> None:
+    # Progress goes to stderr, so that what a command answers can be piped.
+    print(line, file=sys.stderr, flush=True)
+
+
+def _data_prepare(arguments: argparse.Namespace) -> int:
+    from bench.data.segments_making import prepare_segments
+    from bench.runner import resolve_device
+
+    kept = prepare_segments(
+        _dataset(arguments),
+        arguments.checkpoint,
+        device=resolve_device(arguments.device),
+        report=_tell,
+    )
+    print(f"{kept.images} images segmented by {kept.architecture}: {kept.folder}")
+    return OK
+
+
+def _data_inspect(arguments: argparse.Namespace) -> int:
+    from bench.data.inspect import inspect, render
+
+    summary = inspect(_dataset(arguments), _tell, limit=arguments.limit)
     if arguments.json:
         _print_json(summary.as_json())
     else:

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -197,7 +197,7 @@ class _Fits:
             log=run.log,
         )
         begin = time.perf_counter()
-        method.fit(self._job.train, context)
+        method.fit(run.train, context)
         told = {
             "seconds": time.perf_counter() - begin,
             "selection": method.selection,
@@ -228,6 +228,8 @@ class _CellRun:
         self.cell = cell
         self.job = job = shared.job
         self.device = torch.device(job.device)
+        self.train = replace(job.train, segments=cell.segments)
+        self.test = replace(job.test, segments=cell.segments)
         self._metrics = [shared.metrics[name] for name in job.metrics]
         self._fits = shared.fits
         self._emit = shared.emit
@@ -304,11 +306,11 @@ class _CellRun:
             predictor = Predictor(lambda: self.method, self.cell.keys, passes)
             result = evaluate(
                 predictor,
-                self.job.test,
+                self.test,
                 [item.protocol for item in wanted],
                 self._metrics,
                 self.device,
-                lambda done: self.tell("predict", done=done, total=len(self.job.test)),
+                lambda done: self.tell("predict", done=done, total=len(self.test)),
             )
         pictures.keep(self.cell.keys.cell, result.pictures)
         cost = self._cost(result, memory)
@@ -329,7 +331,7 @@ class _CellRun:
             return Cost(fit_seconds=fit_seconds, peak_memory_bytes=peak)
         view = next(iter(result.protocols.values())).view
         with torch.inference_mode():
-            batch = to_batch([self.job.test[0]], view, self.device, with_depth=False)
+            batch = to_batch([self.test[0]], view, self.device, with_depth=False)
             latency = latency_ms(self.method, batch)
             macs = multiply_accumulates(self.method, batch)
         parameters, trained = parameter_counts(self.method.network())
@@ -366,11 +368,17 @@ class _CellRun:
             ),
             dataset=dataset_part(job.train, job.test),
             seed=spec.seed,
-            weights=[WeightsPart(**item.record()) for item in cell.weights],
+            weights=[WeightsPart(**item) for item in self._weights()],
             environment=environment(self.device),
             started_at=started,
             finished_at=_now(),
         )
+
+    def _weights(self) -> Iterator[dict[str, Any]]:
+        yield from (item.record() for item in self.cell.weights)
+        segments = self.cell.segments.record() if self.cell.segments else None
+        if segments is not None:
+            yield segments
 
     def _fail(self, error: BaseException, started: str) -> None:
         message = _failure(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,11 +37,8 @@ def keep(cell_key: str, pictures: Pictures) -> None:
         return
     joined = {**recall(cell_key), **pictures}
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        ids=np.array(list(joined), dtype=np.str_),
-        **{f"picture_{index}": value for index, value in enumerate(joined.values())},
-    )
+    arrays: dict[str, Any] = {f"picture_{i}": value for i, value in enumerate(joined.values())}
+    np.savez_compressed(buffer, ids=np.array(list(joined), dtype=np.str_), **arrays)
     write_atomically(file_of(cell_key), buffer.getvalue())
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.code import Code, code_of
-from bench.data.base import Subset
+from bench.data.base import Dataset, Subset
 from bench.keys import CellKeys, cell_keys, score_key, subset_identity
 from bench.method import Method
 from bench.protocols.base import Protocol, check_output
@@ -19,7 +19,9 @@ from bench.records import Record
 from bench.suite import CellSpec, Suite
 
 if TYPE_CHECKING:
-    from bench.encoders.weights import Weights
+    from bench.data.segments import Availability as SegmentAvailability
+    from bench.data.segments import SegmentsChoice, SegmentSource
+    from bench.encoders.weights import Availability, Weights
     from bench.metrics.base import Metric
     from bench.plugins import Registry
 
@@ -43,6 +45,7 @@ class Cell:
         keys: Its content keys.
         code: The code the method hangs on.
         weights: The pretrained weights it needs.
+        segments: The segments it needs; None where it needs none.
         scores: Every score the suite asks of it.
         missing: Those that no record holds.
         state: done, to do, stale (older code answered it) or blocked.
@@ -53,6 +56,7 @@ class Cell:
     keys: CellKeys
     code: Code
     weights: tuple[Weights, ...]
+    segments: SegmentSource | None
     scores: tuple[Wanted, ...]
     missing: tuple[Wanted, ...]
     state: State
@@ -131,6 +135,7 @@ def make_plan(
     metrics = tuple(registry.metrics[name] for name in suite.metrics)
     known = _Known(() if force else records)
     identities = _Identities(
+        dataset=suite.dataset,
         train=subset_identity(train),
         test=subset_identity(test),
         metrics=suite.metrics,
@@ -151,10 +156,20 @@ def metrics_code(metrics: Iterable[Metric]) -> Code:
 
 @dataclass(frozen=True)
 class _Identities:
+    dataset: Dataset
     train: Mapping[str, str]
     test: Mapping[str, str]
     metrics: tuple[str, ...]
     metrics_code: str
+    sources: dict[SegmentsChoice, SegmentSource] = field(default_factory=dict)
+
+    def segments(self, choice: SegmentsChoice | None) -> SegmentSource | None:
+        """The segments a choice comes to on this data, looked up once."""
+        if choice is None:
+            return None
+        if choice not in self.sources:
+            self.sources[choice] = choice.resolve(self.dataset)
+        return self.sources[choice]
 
 
 class _Known:
@@ -181,12 +196,13 @@ def _plan_cell(
         check_output(protocol, method.output)
     code = _method_code(method)
     weights = tuple(method.weights(params))
+    segments = identities.segments(method.segments(params))
     keys = cell_keys(
         method=method.name,
         code_sha256=code.sha256,
         params=params.model_dump(mode="json"),
         predict_params=params.predict_names(),
-        weights=[item.key() for item in weights],
+        weights=[item.key() for item in weights] + ([segments.key] if segments else []),
         train=identities.train if method.fitted else None,
         test=identities.test,
         seed=spec.seed,
@@ -205,8 +221,11 @@ def _plan_cell(
         for protocol in protocols
     )
     missing = tuple(wanted for wanted in scores if wanted.key not in known.scores)
-    state, reason = _state(keys, code, weights, missing, known)
-    return Cell(spec, keys, code, weights, scores, missing, state, reason)
+    needs: list[Availability | SegmentAvailability] = [item.availability() for item in weights]
+    if segments is not None:
+        needs.append(segments.availability())
+    state, reason = _state(keys, code, needs, missing, known)
+    return Cell(spec, keys, code, weights, segments, scores, missing, state, reason)
 
 
 @lru_cache(maxsize=1024)
@@ -217,17 +236,16 @@ def _method_code(method: type[Method]) -> Code:
 def _state(
     keys: CellKeys,
     code: Code,
-    weights: Sequence[Weights],
+    needs: Sequence[Availability | SegmentAvailability],
     missing: Sequence[Wanted],
     known: _Known,
 ) -> tuple[State, str]:
     if not missing:
         return "done", ""
-    found = [item.availability() for item in weights]
-    absent = [item.reason for item in found if item.state == "missing"]
+    absent = [item.reason for item in needs if item.state == "missing"]
     if absent:
         return "blocked", "; ".join(absent)
-    reasons = [item.reason for item in found if item.state == "download"]
+    reasons = [item.reason for item in needs if item.state in ("download", "make")]
     failed = known.failed.get(keys.cell)
     if failed is not None and failed.error is not None:
         reasons.append(f"failed before: {failed.error.message}")

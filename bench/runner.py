@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,6 +162,7 @@ def _run_missing(
         console.print(line, markup=False, highlight=False)
 
     plan.suite.dataset.prepare(say)
+    _make_segments(plan, device, say)
     plan.suite.dataset.close()
     jobs = make_jobs(plan, options, device)
     with Watcher(console, sum(len(job.cells) for job in jobs)) as watcher:
@@ -168,6 +170,16 @@ def _run_missing(
     failed = [f"{item.label}: {item.data['message']}" for item in watcher.failed]
     blocked = [f"{item.label}: {item.data['reason']}" for item in watcher.blocked]
     return len(watcher.done), failed, blocked
+
+
+def _make_segments(plan: Plan, device: str, say: Callable[[str], None]) -> None:
+    """Make the SAM segments that cells to run need and that are not kept yet."""
+    cells = [cell for group in plan.groups() for cell in group]
+    sources = dict.fromkeys(cell.segments for cell in cells if cell.segments is not None)
+    for source in sources:
+        from bench.data.segments_making import ensure_segments
+
+        ensure_segments(source, plan.suite.dataset, device, say)
 
 
 def make_jobs(plan: Plan, options: Options, device: str) -> list[Job]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bench.data.base import Subset
@@ -94,16 +95,17 @@ def _cameras(
 def mirror_batch(batch: Batch) -> Batch:
     """Return the batch as seen in a mirror: every tensor and the window; twice is the batch again.
 
-    The principal point of `intrinsics` goes from column cx to ``w - 1 - cx``.
+    The principal point of `intrinsics` goes from column cx to ``w - 1 - cx``. What a subclass adds
+    to the batch is kept as it is.
     """
     intrinsics = batch.intrinsics
     if intrinsics is not None:
         intrinsics = intrinsics.clone()
         intrinsics[:, 0, 2] = batch.image.shape[-1] - 1 - intrinsics[:, 0, 2]
-    return Batch(
+    return replace(
+        batch,
         image=batch.image.flip(-1),
         window=batch.window.mirror(),
-        ids=batch.ids,
         depth=_flipped(batch.depth),
         valid=_flipped(batch.valid),
         segments=_flipped(batch.segments),

@@ -103,6 +103,10 @@ class NyuV2(Dataset):
         """The depth variants the file holds; a folder holds the raw one."""
         return self._layout.variants()
 
+    def has_instances(self) -> bool:
+        """Whether the file holds instance masks; a folder holds none."""
+        return self._layout.has_instances()
+
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Image ids of the two splits."""
         return self._layout.splits()
@@ -141,6 +145,7 @@ class _Layout(Protocol):
     """What both layouts answer; see `Dataset`."""
 
     def variants(self) -> tuple[DepthVariant, ...]: ...
+    def has_instances(self) -> bool: ...
     def splits(self) -> dict[str, tuple[str, ...]]: ...
     def fingerprint(self) -> str: ...
     def read(self, image_id: str, variant: DepthVariant) -> Sample: ...
@@ -157,6 +162,9 @@ class _Labeled:
 
     def variants(self) -> tuple[DepthVariant, ...]:
         return self._mat.variants
+
+    def has_instances(self) -> bool:
+        return self._mat.has_instances
 
     def splits(self) -> dict[str, tuple[str, ...]]:
         return {
@@ -214,6 +222,9 @@ class _Extracted:
 
     def variants(self) -> tuple[DepthVariant, ...]:
         return ("raw",)
+
+    def has_instances(self) -> bool:
+        return False
 
     def splits(self) -> dict[str, tuple[str, ...]]:
         return self._folder.splits

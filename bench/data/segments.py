@@ -214,7 +214,9 @@ class SegmentSource:
         if self.checkpoint is None or not self.checkpoint.is_file():
             return Availability("missing", _gone(self.folder))
         return Availability(
-            "make", f"SAM segments will be made first, with '{self.checkpoint.name}'"
+            "make",
+            f"SAM segments of all images will be made first, with '{self.checkpoint.name}' "
+            "(minutes an image without a GPU)",
         )
 
     def record(self) -> dict[str, Any] | None:
@@ -274,8 +276,7 @@ def find_segments(fingerprint: str) -> list[KeptSegments]:
     """The kept SAM segments of a data set, the newest first."""
     folders = (cache_root() / "segments").glob(f"{_short(fingerprint)}-*")
     kept = [about for about in map(read_about, folders) if about is not None]
-    mine = [about for about in kept if about.fingerprint == fingerprint]
-    return sorted(mine, key=lambda about: (about.made_at, about.key), reverse=True)
+    return sorted(kept, key=lambda about: (about.made_at, about.key), reverse=True)
 
 
 def read_about(folder: Path) -> KeptSegments | None:

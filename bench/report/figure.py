@@ -102,9 +102,7 @@ def _draw(
 def _colours() -> Any:
     import matplotlib
 
-    colours = matplotlib.colormaps[COLOURS].copy()
-    colours.set_bad(MISSING)
-    return colours
+    return matplotlib.colormaps[COLOURS].with_extremes(bad=MISSING)
 
 
 def _truths(samples: Sequence[Sample], view: Window) -> list[tuple[str, list[Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,9 +101,7 @@ def training_batches(
         yield collate(views, training_window(params.view, *frames[0].depth.shape))
 
 
-def shuffled(
-    indices: Sequence[int], batch_size: int, seed: int, epoch: int
-) -> Iterator[list[int]]:
+def shuffled(indices: Sequence[int], batch_size: int, seed: int, epoch: int) -> Iterator[list[int]]:
     """The indices by batch, in an order drawn from seed and epoch; the last may be shorter."""
     generator = np.random.default_rng([_ORDER_STREAM, seed, epoch, 0])
     order = generator.permutation(np.asarray(indices))
@@ -172,5 +171,7 @@ def _stack(arrays: Sequence[np.ndarray]) -> Tensor:
 def on_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch's tensors to a device."""
     given = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    moved = {name: value.to(device) for name, value in given.items() if isinstance(value, Tensor)}
+    moved: dict[str, Any] = {
+        name: value.to(device) for name, value in given.items() if isinstance(value, Tensor)
+    }
     return replace(batch, **moved)

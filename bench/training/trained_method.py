@@ -137,8 +137,8 @@ class TrainedMethod(Method):
     """Base of methods that train a torch network.
 
     A subclass implements `build`; it may override `initialise`, `rate_scales`,
-    `training_batches`, `forward`, `forward_training` and `losses`. What is trained is what requires grad after `build`: frozen
-    parts stay in eval mode throughout and are not saved.
+    `training_batches`, `forward`, `forward_training` and `losses`. What is trained is what
+    requires grad after `build`: frozen parts stay in eval mode throughout and are not saved.
 
     Attributes:
         history: One entry an epoch: ``epoch``, ``learning_rate``, ``loss``, each weighted loss

@@ -11,13 +11,14 @@ from bench.encoders.config import ClipParams
 from bench.encoders.weights import Weights
 from bench.hookspecs import hookimpl
 from bench.method import Method
-from bench.training.trained_method import EpochNumbers, TrainedMethod, TrainingParams
+from bench.training.selfsupervised import SelfSupervisedMethod, SelfSupervisedParams
+from bench.training.trained_method import EpochNumbers
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class ClipAdapterParams(ClipParams, TrainingParams):
+class ClipAdapterParams(ClipParams, SelfSupervisedParams):
     """The encoder, the prompts, the adapters, and how they are trained (the study's settings)."""
 
     temperature: float = Field(
@@ -54,11 +55,11 @@ class ClipAdapterParams(ClipParams, TrainingParams):
     )
 
 
-class ClipAdapter(TrainedMethod):
+class ClipAdapter(SelfSupervisedMethod):
     """depthclip's tokens and prompts, each moved a little by a trained bottleneck."""
 
     name: ClassVar[str] = "clip-adapter"
-    summary: ClassVar[str] = "adapters on frozen CLIP tokens and distance prompts, supervised"
+    summary: ClassVar[str] = "adapters on frozen CLIP tokens and distance prompts"
     Params = ClipAdapterParams
     paper: ClassVar[str] = (
         "Gao et al., CLIP-Adapter: Better Vision-Language Models with Feature Adapters, 2021, "

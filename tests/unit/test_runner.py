@@ -159,8 +159,8 @@ def test_seeds_make_cells_of_seeded_methods_only(here: Path) -> None:
 BROKEN = {
     "raises": "RuntimeError: no such luck second line",
     "exits": "SystemExit: 3",
-    "wrong-type": "predict() returned list; return a float tensor (4, 1, h, w)",
-    "wrong-shape": "predict() returned shape (4, 3, 48, 64); return one depth map an image",
+    "wrong-type": "predict() returned list; return a float tensor (1, 1, h, w)",
+    "wrong-shape": "predict() returned shape (1, 3, 48, 64); return one depth map an image",
     "wrong-dtype": "predict() returned torch.int64; return float32 metres",
 }
 

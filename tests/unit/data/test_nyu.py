@@ -263,3 +263,13 @@ def test_real_bts_pair_by_list(tmp_path: Path) -> None:
     np.testing.assert_allclose(sample.intrinsics, published, atol=5e-3)
     assert sample.image[:, :5].max() < 20  # the black border, after JPEG
     assert 1 - sample.valid.mean() == pytest.approx(0.32, abs=0.01)
+
+
+def test_instances_are_told_without_reading_an_image(tmp_path: Path) -> None:
+    mat, splits = make_mat(tmp_path, count=3)
+    assert NyuV2(NyuParams(path=mat, splits=splits)).has_instances()
+    import h5py
+
+    with h5py.File(mat, "r+") as file:
+        del file["instances"]
+    assert not NyuV2(NyuParams(path=mat, splits=splits)).has_instances()

@@ -335,6 +335,7 @@ def test_the_newest_kept_segments_are_used_where_no_checkpoint_is_named(
     other = write_tiny_sam(tmp_path / "other.pth", seed=1)
     first = prepare(dataset, checkpoint)
     second = prepare(dataset, other)
+    assert SegmentsChoice("sam", checkpoint).resolve(dataset).key == first.key
     checkpoint.unlink()
     assert SAM.resolve(dataset).key == second.key
     assert SegmentsChoice("sam", other).resolve(dataset).key == second.key

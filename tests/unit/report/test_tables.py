@@ -66,7 +66,6 @@ def test_training_depth_makes_rows_of_one_table_not_tables() -> None:
     }
 
 
-
 def test_protocols_of_one_name_but_other_settings_do_not_share_a_table() -> None:
     loose, strict = make_protocol("full", cap=10), make_protocol("full", cap=80)
     board = board_of(make_record(protocols=(loose,)), make_record(protocols=(strict,), minute=1))
