@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -103,22 +102,19 @@ def overlap(homography: Matrix, height: int, width: int) -> npt.NDArray[np.bool_
     return inside
 
 
-def decompose(homography: Matrix, camera: Matrix, nearest: Matrix) -> Motion:
+def decompose(homography: Matrix, camera: Matrix) -> Motion:
     """The camera motion of which a homography is the picture, for a plane at `PLANE_DEPTH`.
 
-    Of the up to four motions that give this homography (Malis & Vargas 2007, INRIA RR-6303) it is
-    the one whose plane faces the target camera and whose rotation is nearest the one known.
+    A homography is K (R + t nᵀ/depth) K⁻¹ for up to four motions and planes (Malis & Vargas 2007,
+    INRIA RR-6303). For a turn about the optical axis and a shift, the one whose plane faces the
+    camera (n = (0, 0, 1)) and whose R is the turn itself can be read off; general solvers such as
+    OpenCV's give the same one among others, and NaN for some shifts without a turn.
 
     Args:
-        homography: (3, 3), target to source.
-        camera: (3, 3) intrinsics of both.
-        nearest: (3, 3) the rotation it should be near to.
+        homography: (3, 3), target to source: a rotation and a shift of the view.
+        camera: (3, 3) intrinsics of both views.
     """
-    count, rotations, translations, normals = cv2.decomposeHomographyMat(homography, camera)
-    # A pure rotation fits any plane; OpenCV then gives no normal (0).
-    facing = [index for index in range(count) if normals[index][2, 0] >= 0]
-    best = min(facing, key=lambda index: float(np.linalg.norm(rotations[index] - nearest)))
-    return Motion(
-        rotation=np.asarray(rotations[best], dtype=np.float64),
-        translation=PLANE_DEPTH * np.asarray(translations[best], dtype=np.float64)[:, 0],
-    )
+    calibrated = np.linalg.solve(camera, homography @ camera)
+    turn = np.eye(3)
+    turn[:2, :2] = calibrated[:2, :2]
+    return Motion(rotation=turn, translation=PLANE_DEPTH * (calibrated - turn)[:, 2])

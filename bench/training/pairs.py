@@ -24,7 +24,6 @@ from bench.training.homography import (
     decompose,
     in_view,
     overlap,
-    rotation,
     target_to_source,
 )
 from bench.training.images import TrainingImages, collate, shuffled
@@ -130,7 +129,7 @@ def make_pair(
         target=cropped(_moved(sample, in_frame), window),
         source=sample.image[:, window.rows, window.columns],
         to_source=to_source,
-        motion=decompose(told, camera, rotation(degrees)),
+        motion=decompose(told, camera),
     )
 
 

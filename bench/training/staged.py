@@ -200,8 +200,8 @@ def _without_later_stages(net: nn.Module, stage: Stage) -> nn.Module:
 def _numbered_through(report: Callable[..., None], done: int, epochs: int) -> Callable[..., None]:
     """A report in which a stage's epochs follow those done before it."""
 
-    def numbered(*, epoch: int, **values: Any) -> None:
-        report(**{**values, "epoch": done + epoch, "epochs": epochs})
+    def numbered(*, epoch: int, progress: float, **values: Any) -> None:
+        report(**{**values, "epoch": done + epoch, "progress": done + progress, "epochs": epochs})
 
     return numbered
 

@@ -94,7 +94,7 @@ def warped_by_hand(
     source: Array, depth: Array, camera: Array, rotation: Array, translation: Array
 ) -> Array:
     """Pixel by pixel: (C, H, W), (H, W), (3, 3), (3, 3), (3,) to (C, H, W)."""
-    channels, height, width = source.shape
+    height, width = source.shape[1:]
     out = np.zeros_like(source)
     for row, column in np.ndindex(height, width):
         point = depth[row, column] * np.linalg.solve(camera, [column, row, 1.0])
