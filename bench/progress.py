@@ -156,10 +156,15 @@ def _news(event: Event, clock: _Clock) -> str:
         parts = [
             f"epoch {data['epoch']}/{data['epochs']}" if "epochs" in data else "fit",
             f"loss {data['loss']:.4f}" if "loss" in data else "",
-            f"{data['images_per_second']:.0f} images/s" if "images_per_second" in data else "",
+            _rate(data["images_per_second"]) if "images_per_second" in data else "",
             left,
         ]
     return ", ".join(part for part in parts if part)
+
+
+def _rate(images_per_second: float) -> str:
+    digits = 0 if images_per_second >= 10 else 1 if images_per_second >= 1 else 2
+    return f"{images_per_second:.{digits}f} images/s"
 
 
 def _verdict(event: Event) -> str:

@@ -49,7 +49,8 @@ def native_losses(params: TrainingParams, step: StepOutput) -> dict[str, Tensor]
     prediction = torch.stack(step.passes).mean(dim=0)
     height, width = prediction.shape[-2:]
     target, valid = target_on_grid(step.batch, height, width)
-    terms = {params.loss: losses.DEPTH_LOSSES[params.loss](prediction, target, valid)}
+    depth = losses.DEPTH_LOSSES[params.loss](prediction, target, valid)
+    terms: dict[str, Tensor] = {params.loss: depth}
     if params.smoothness_weight > 0:
         image = _resized(imagenet_normalised(step.batch.image), height, width)
         terms["smoothness"] = params.smoothness_weight * losses.smoothness(prediction, image)

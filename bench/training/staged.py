@@ -17,7 +17,6 @@ from pydantic import Field, model_validator
 from bench.errors import MethodError
 from bench.method import FitContext, predict_param
 from bench.training.trained_method import TrainedMethod, TrainingParams
-from bench.types import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -114,14 +113,13 @@ class StagedMethod(TrainedMethod):
             done = len(history)
             told = _numbered_through(context.report, done, sum(each.values()))
             trained = self._trained(stage, earlier, data, replace(context, report=told))
-            assert trained._net is not None
-            earlier[stage] = trained_tensors(trained._net)
+            earlier[stage] = trained_tensors(trained._trained_net())
             for entry in trained.history:
                 history.append({**entry, "epoch": done + entry["epoch"], "stage": float(number)})
             chosen.append(f"{stage}: {trained.selection}")
-        self._net = trained._net
+        self._net = net = trained._trained_net()
         for stage in STAGES:
-            self._net.get_submodule(stage).requires_grad_(True)
+            net.get_submodule(stage).requires_grad_(True)
         self._fit_seed, self.history, self.selection = context.seed, history, "; ".join(chosen)
 
     def _trained(
@@ -151,6 +149,10 @@ class StagedMethod(TrainedMethod):
 
         settings = self.params.model_dump(mode="json")
         return identity_of(self.name, settings, context.seed, data.ids)[:16]
+
+    def _trained_net(self) -> nn.Module:
+        assert self._net is not None
+        return self._net
 
     def network(self) -> nn.Module | None:
         """What the prediction of `stage` goes through; None before `fit` or `load`."""

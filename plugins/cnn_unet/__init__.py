@@ -68,9 +68,9 @@ class CnnUnet(TrainedMethod):
 
     def initialise(self, net: nn.Module) -> None:
         """Load the encoder's starting weights. Raises `MethodError`, `BlockedError`."""
-        from .network import load_encoder
+        from bench.encoders.timm_pyramid import load_pyramid
 
-        load_encoder(net, _weights(self.params))
+        load_pyramid(net.get_submodule("encoder"), _weights(self.params))
 
 
 def _weights(params: CnnUnetParams) -> Weights:

@@ -18,9 +18,9 @@ MEAN = np.array([0.485, 0.456, 0.406])[:, None, None]
 STD = np.array([0.229, 0.224, 0.225])[:, None, None]
 
 
-def four_rooms() -> Subset:
-    """Four images of `rooms`, 120×160."""
-    dataset = Rooms(RoomsParams(images=4, test_images=1))
+def four_rooms(height: int = 120, width: int = 160) -> Subset:
+    """Four images of `rooms`."""
+    dataset = Rooms(RoomsParams(images=4, test_images=1, height=height, width=width))
     dataset.prepare(lambda line: None)
     return Subset.of_split(dataset, "train")
 

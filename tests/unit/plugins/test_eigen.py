@@ -156,7 +156,9 @@ def test_layers_learn_at_the_papers_rates() -> None:
     scales = learner.rate_scales(net)
     groups = make_optimizer(learner.params, net, scales).param_groups
     rates = {
-        names[id(value)]: 1e-3 * group["rate_scale"] for group in groups for value in group["params"]
+        names[id(value)]: 1e-3 * group["rate_scale"]
+        for group in groups
+        for value in group["params"]
     }
     assert {rate for name, rate in rates.items() if name.startswith("coarse.convs")} == {1e-3}
     assert {rate for name, rate in rates.items() if name.startswith("coarse.fc")} == {0.1}
