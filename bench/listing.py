@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Method
@@ -52,7 +53,7 @@ def catalogue(registry: Registry) -> dict[str, list[dict[str, Any]]]:
             for metric in registry.metrics.values()
         ],
         "suites": [
-            {"name": name, "summary": _first_comment(path), "path": str(path)}
+            {"name": name, "summary": _described(path), "path": str(path)}
             for name, path in sorted(builtin_suites().items())
         ],
         "plugins": [
@@ -101,11 +102,15 @@ def _offers(offers: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in offers.items())
 
 
-def _first_comment(path: Any) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# "):
-            return str(line[2:])
-    return ""
+def _described(suite: Path) -> str:
+    """What a suite says of itself; a broken one is told by whoever runs it."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(suite.read_bytes())
+    except yaml.YAMLError:
+        return ""
+    return str(content.get("description", "")) if isinstance(content, dict) else ""
 
 
 def print_catalogue(console: Console, found: Catalogue, *, full: bool) -> None:
