@@ -138,8 +138,22 @@ class Predictor:
                 return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
+class LivePredictor:
+    """Predicts with a function; keeps and times nothing."""
+
+    seconds = 0.0
+    predictions = 0
+
+    def __init__(self, function: Callable[[Batch], Tensor]) -> None:
+        self._function = function
+
+    def predict(self, samples: Sequence[Sample], window: Window, device: torch.device) -> Tensor:
+        """Raw predictions (B, 1, h, w) of one pass."""
+        return self._function(to_batch(samples, window, device, with_depth=False))
+
+
 def evaluate(
-    predictor: Predictor,
+    predictor: Predictor | LivePredictor,
     test: Subset,
     protocols: Sequence[Protocol],
     metrics: Sequence[Metric],

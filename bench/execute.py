@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from bench import pictures
@@ -29,12 +30,14 @@ from bench.cost import PeakMemory, latency_ms, multiply_accumulates, parameter_c
 from bench.data.base import Subset
 from bench.data.batches import to_batch
 from bench.errors import BenchError, BlockedError, DataError
-from bench.evaluate import Evaluation, Predictor, evaluate
+from bench.evaluate import Evaluation, LivePredictor, Predictor, evaluate
 from bench.events import Emit, Event
 from bench.method import FitContext, Method
 from bench.metrics.base import Metric
+from bench.metrics.standard import METRICS
 from bench.plan import Cell, Wanted
 from bench.predictions import Passes
+from bench.protocols.presets import NYU_STUDY
 from bench.provenance import environment
 from bench.records import (
     KEY_LENGTH,
@@ -53,10 +56,13 @@ from bench.records import (
     newest_scores,
     publish,
 )
+from bench.statistics.bootstrap import cluster_index, mean_intervals
 from bench.store import cache_root, publish_folder
+from bench.types import Batch
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 Publish = Callable[[Record, "pd.DataFrame | None"], Record]
 
@@ -192,6 +198,7 @@ class _Fits:
         context = FitContext(
             seed=cell.spec.seed or 0,
             device=run.device,
+            score_on_test=run.score_on_test if method.selects_on_test(method.params) else None,
             checkpoints=checkpoints,
             report=lambda **data: run.tell("fit", **data),
             log=run.log,
@@ -260,6 +267,16 @@ class _CellRun:
             method.load(self._fit.folder)
         return method
 
+    def score_on_test(self, predict: Callable[[Batch], Tensor]) -> float:
+        """What the study chose its epoch by (see `FitContext.score_on_test`)."""
+        result = evaluate(
+            LivePredictor(predict), self.test, [NYU_STUDY], METRICS, self.device, lambda _: None
+        )
+        return sum(
+            _mean(values, [pixels > 0 for pixels in result.counts[NYU_STUDY.name]["scored_pixels"]])
+            for values in result.values[NYU_STUDY.name].values()
+        ) / len(METRICS)
+
     def run(self) -> None:
         """Make the record."""
         with _logging_to(self.log, self.log_path):
@@ -316,7 +333,7 @@ class _CellRun:
         cost = self._cost(result, memory)
         record = self._record("ok", started).model_copy(
             update={
-                "scores": [_score(item, result) for item in wanted],
+                "scores": [_score(item, result, self._metrics) for item in wanted],
                 "cost": cost,
                 "selection": self._fit.selection if self._fit else None,
                 "history": self._fit.history if self._fit else [],
@@ -409,7 +426,7 @@ def dataset_part(train: Subset, test: Subset) -> DatasetPart:
     )
 
 
-def _score(wanted: Wanted, result: Evaluation) -> Score:
+def _score(wanted: Wanted, result: Evaluation, metrics: Sequence[Metric]) -> Score:
     name = wanted.protocol.name
     framed = result.protocols[name]
     counts = result.counts[name]
@@ -420,6 +437,7 @@ def _score(wanted: Wanted, result: Evaluation) -> Score:
             "check dataset.depth and the depth's unit"
         )
     bad = zip(counts["nonfinite"], counts["nonpositive"], strict=True)
+    intervals, clusters = _intervals(metrics, result, name, scored)
     return Score(
         key=wanted.key,
         protocol=ProtocolPart(
@@ -429,7 +447,7 @@ def _score(wanted: Wanted, result: Evaluation) -> Score:
             settings=dict(framed.settings),
         ),
         metrics={
-            metric: MetricValue(mean=_mean(values, scored))
+            metric: MetricValue(mean=_mean(values, scored), ci95=intervals.get(metric))
             for metric, values in result.values[name].items()
         },
         invalid=Invalid(
@@ -439,7 +457,32 @@ def _score(wanted: Wanted, result: Evaluation) -> Score:
             images=sum(bool(a or b) for a, b in bad),
         ),
         images=sum(scored),
+        clusters=clusters,
     )
+
+
+def _intervals(
+    metrics: Sequence[Metric], result: Evaluation, name: str, scored: Sequence[bool]
+) -> tuple[dict[str, tuple[float, float]], int]:
+    """95% intervals by metric, and the number of scenes they were drawn from.
+
+    Only the images that have ground truth in the region count. A metric that is not finite for all
+    of them has no interval; none has one where the scenes are too few.
+    """
+    kept = [index for index, has_truth in enumerate(scored) if has_truth]
+    index = cluster_index([result.images[image]["scene"] for image in kept])
+    columns = {
+        metric: np.asarray(result.values[name][metric.name], dtype=np.float64)[kept]
+        for metric in metrics
+    }
+    finite = {metric: values for metric, values in columns.items() if np.isfinite(values).all()}
+    ends = mean_intervals(np.stack(list(finite.values()), axis=1), index) if finite else None
+    found = {}
+    for metric, (low, high) in zip(finite, ends, strict=True) if ends is not None else ():
+        lowest, highest = metric.range
+        top = math.inf if highest is None else highest
+        found[metric.name] = max(float(low), lowest), min(float(high), top)
+    return found, int(index.max()) + 1
 
 
 def _mean(values: Sequence[float], scored: Sequence[bool]) -> float:

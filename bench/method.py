@@ -61,6 +61,9 @@ class FitContext:
     Attributes:
         seed: The seed of this fit; 0 for methods that are not `seeded`.
         device: Where to train.
+        score_on_test: Only where the parameters ask for `selection: study`: the mean of all nine
+            metrics over the test images under protocol `nyu-study`, of what the given function
+            predicts for batches; lower is taken for better.
         checkpoints: A folder that outlives an interrupted fit of the same key; None in memory-only
             use. What lies there when the fit starts is what it may resume from.
         report: Called with progress:
@@ -70,6 +73,7 @@ class FitContext:
 
     seed: int
     device: torch.device
+    score_on_test: Callable[[Callable[[Batch], Tensor]], float] | None = None
     checkpoints: Path | None = None
     report: Callable[..., None] = field(default=lambda **_: None)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("bench"))
@@ -122,6 +126,11 @@ class Method(ABC):
     def segments(cls, params: Any) -> SegmentsChoice | None:
         """The segments a cell with these parameters needs in its batches. Must not import torch."""
         return None
+
+    @classmethod
+    def selects_on_test(cls, params: Any) -> bool:
+        """Whether the fit looks at the test images, as the study's did: flagged in every table."""
+        return False
 
     @classmethod
     def supervision(cls, params: Any) -> Supervision:

@@ -163,6 +163,14 @@ class _Identities:
     metrics_code: str
     sources: dict[SegmentsChoice, SegmentSource] = field(default_factory=dict)
 
+    def learned_from(self, spec: CellSpec) -> dict[str, str] | None:
+        """What identifies the images a fit sees: test images too, where it chooses on them."""
+        if not spec.method.fitted:
+            return None
+        if not spec.method.selects_on_test(spec.params):
+            return dict(self.train)
+        return {**self.train, **{f"chosen on {name}": item for name, item in self.test.items()}}
+
     def segments(self, choice: SegmentsChoice | None) -> SegmentSource | None:
         """The segments a choice comes to on this data, looked up once."""
         if choice is None:
@@ -203,7 +211,7 @@ def _plan_cell(
         params=params.model_dump(mode="json"),
         predict_params=params.predict_names(),
         weights=[item.key() for item in weights] + ([segments.key] if segments else []),
-        train=identities.train if method.fitted else None,
+        train=identities.learned_from(spec),
         test=identities.test,
         seed=spec.seed,
     )

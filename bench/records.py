@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,7 +78,11 @@ class ProtocolPart(_Part):
 
 
 class MetricValue(_Part):
-    """One metric over all test images: mean of the per-image values and its 95% interval."""
+    """One metric over all test images: mean of the per-image values and its 95% interval.
+
+    The interval is the clustered bootstrap's of `bench.statistics.bootstrap`; None with too few
+    scenes, where a value is not finite, and in records made before there were intervals.
+    """
 
     mean: float
     ci95: tuple[float, float] | None = None
@@ -102,6 +108,9 @@ class Score(_Part):
     metrics: dict[str, MetricValue]
     invalid: Invalid
     images: int = Field(description="images with at least one scored pixel")
+    clusters: int | None = Field(
+        default=None, description="scenes those images are of; the intervals resample them"
+    )
 
 
 class Cost(_Part):
@@ -174,6 +183,11 @@ class Record(_Part):
     error: ErrorPart | None = None
     started_at: str
     finished_at: str
+
+    @property
+    def chosen_on_test(self) -> bool:
+        """Whether the epoch was chosen by its score on the test images, as the study did."""
+        return self.method.params.get("selection") == "study" or self.selection == "study"
 
     def content_sha256(self) -> str:
         """SHA-256 over everything but the id and the Parquet's name."""
@@ -287,6 +301,55 @@ def per_image_values(record: Record, folder: Path) -> pd.DataFrame | None:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise RecordError(f"cannot read per-image values '{path}': {error}") from error
+
+
+@dataclass(frozen=True)
+class ImageValues:
+    """Per-image values of one record under one protocol.
+
+    Attributes:
+        ids: Of the images, in test order.
+        scenes: Their scenes; None where not known.
+        values: By metric, one an image; NaN where nothing of the image is scored.
+    """
+
+    ids: tuple[str, ...]
+    scenes: tuple[str | None, ...]
+    values: dict[str, list[float]]
+
+
+def image_values(path: Path, protocol: str, metrics: Sequence[str]) -> ImageValues:
+    """Read some per-image values, without pandas, whose import takes longer than the reading.
+
+    Args:
+        path: The Parquet file.
+        protocol: The protocol's name, as in the record.
+        metrics: Which; those that the file does not have are left out.
+
+    Raises:
+        RecordError: The file cannot be read, or holds nothing of the protocol.
+    """
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        held = [name for name in metrics if name in file.schema_arrow.names]
+        table = file.read(columns=["id", "scene", "protocol", *held], use_threads=False)
+        columns = table.to_pydict()
+        rows = [row for row, name in enumerate(columns["protocol"]) if name == protocol]
+        ids, scenes = columns["id"], columns["scene"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RecordError(f"cannot read per-image values '{path}': {error}") from error
+    if not rows:
+        raise RecordError(f"per-image values '{path}' hold nothing of protocol '{protocol}'")
+    return ImageValues(
+        ids=tuple(ids[row] for row in rows),
+        scenes=tuple(scenes[row] for row in rows),
+        values={
+            name: [math.nan if columns[name][row] is None else columns[name][row] for row in rows]
+            for name in held
+        },
+    )
 
 
 def newest_scores(records: Iterable[Record]) -> Mapping[str, tuple[Record, Score]]:

@@ -11,5 +11,5 @@ from bench.protocols.presets import PROTOCOLS
 
 @hookimpl
 def register_protocols() -> Sequence[Protocol]:
-    """Return the presets: `full`, `nyu-eigen` and `nyu-study`."""
+    """Return the presets of `bench.protocols.presets`."""
     return PROTOCOLS

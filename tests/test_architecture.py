@@ -21,7 +21,7 @@ LAYERS = [
     {"training"},
     {"encoders", "data", "protocols", "metrics"},
     {"method", "hookspecs"},
-    {"paths", "store"},
+    {"paths", "store", "statistics"},
     {"types", "errors", "contrib"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

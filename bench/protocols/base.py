@@ -2,8 +2,10 @@
 
 In this order: the method sees `view` (and its mirror image, with `flip`); the passes are clamped
 (`clamp_each`), averaged and resized bilinearly to the view's pixels; the result is put back where
-the view was in the frame; the pixels of `region` with valid ground truth are clamped (`clamp`) and
-scored, one figure an image, averaged over images. The mask comes from the ground truth alone.
+the view was in the frame; it is brought to metres by `alignment` over the scored pixels, the pixels
+of `region` with valid ground truth; those are clamped (`clamp`) and scored, one figure an image,
+averaged over images. The mask comes from the ground truth alone, but in protocols that say so
+(`mask`) to reproduce published figures.
 """
 
 from __future__ import annotations
@@ -24,6 +26,25 @@ SCALED = "-scaled"
 """What the name of a protocol gains in frames where its rectangles had to be scaled."""
 
 Metres = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PerMetre = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+Alignment = Literal[
+    "none", "median-scale", "lstsq-scale", "lstsq-affine-depth", "lstsq-affine-disparity"
+]
+
+SCORABLE: Mapping[Alignment, tuple[Output, ...]] = {
+    "none": ("metric",),
+    "median-scale": ("metric", "scale"),
+    "lstsq-scale": ("metric", "scale"),
+    "lstsq-affine-depth": ("metric", "scale", "affine-depth"),
+    "lstsq-affine-disparity": ("metric", "scale", "affine-disparity"),
+}
+"""What a method's numbers may mean (`bench.types.Output`) to be scored under an alignment.
+
+A protocol aligns every method of its table alike. A stronger output may be given a weaker one's
+freedom (metres are depth up to a scale), never the other way round. Depth up to scale and shift has
+no disparity: the shift that would be needed before it can be inverted is not known.
+"""
 
 
 class Protocol(BaseModel):
@@ -33,12 +54,18 @@ class Protocol(BaseModel):
         name: What suites and tables call it; lower case with hyphens. Not part of the hash.
         version: Raised when a setting of a published protocol changes. Part of the hash.
         description: One line in plain words. Not part of the hash.
+        source: Whose evaluation it follows, and where it departs from it. Not part of the hash.
         view: What the method sees, in the 480×640 frame; None: the whole frame.
         region: The pixels scored, inside the view; None: all of the view.
         valid_min: Ground truth is scored where it is above this, metres.
-        valid_max: Ground truth is scored where it is below this, metres.
-        valid_bounds: Both bounds are exclusive: ground truth equal to one is not scored. They are
-            compared in float32, as the ground truth is held.
+        valid_max: Ground truth is scored where it is below this, metres; None: however far.
+        valid_bounds: Whether ground truth equal to a bound is scored: to neither (exclusive), to
+            either (inclusive), to the upper one (upper-inclusive). Bounds are compared in float32,
+            as the ground truth is held.
+        mask: What decides which pixels of `region` are scored: the ground truth alone; or, to
+            reproduce a fault (prediction-positive), also the prediction, which must lie above the
+            low end of `clamp` before it is clamped: *a method gains by failing there*. Only finite
+            predictions are left out so, and an image that loses all its pixels is the worst.
         flip: Also predict the mirrored view, and average the two.
         clamp_each: Clamp each of the two passes to this range just before averaging; None: do not.
         average: Average the two passes on the method's own grid, or after resizing each.
@@ -46,10 +73,17 @@ class Protocol(BaseModel):
         align_corners: Whether the corner pixels' centres (True) or the outer borders (False) of the
             two grids coincide.
         clamp: The range every scored prediction is clamped to, metres.
-        alignment: What is done to a prediction of unknown scale or shift: nothing, so only methods
-            that return metres can be scored.
+        alignment: How predictions become metres, image by image, from the ground truth of the
+            scored pixels (`bench.protocols.alignment`); none: they have to be metres (`SCORABLE`).
+        disparity_min: The least an aligned disparity may be before it is inverted, 1/metres; or
+            `ground-truth-max`: 1 / the image's own greatest scored depth. Of lstsq-affine-disparity
+            only.
+        negative_scale: What becomes of an image whose fitted scale is negative: the worst figures
+            there are, or the ratio of medians in place of the fit (and the worst, if that is not
+            positive either). Either way it is counted.
         nonfinite: A scored pixel that is NaN or infinite counts as the worst value in `clamp`, for
-            each metric.
+            each metric (worst); or, as some published code has it, infinity as the high end and NaN
+            as the low end (clamp). It never enters an alignment.
         averaging: A figure is the mean over images of the per-image metric.
     """
 
@@ -58,19 +92,23 @@ class Protocol(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+([-.][a-z0-9]+)*$", max_length=64)]
     version: Annotated[int, Field(strict=True, ge=1)] = 1
     description: str = ""
+    source: str = ""
     view: Crop | None = None
     region: Crop | None = None
     valid_min: Metres = 1e-3
-    valid_max: Metres = 10.0
-    valid_bounds: Literal["exclusive"] = "exclusive"
+    valid_max: Metres | None = 10.0
+    valid_bounds: Literal["exclusive", "inclusive", "upper-inclusive"] = "exclusive"
+    mask: Literal["ground-truth", "prediction-positive"] = "ground-truth"
     flip: StrictBool = False
     clamp_each: tuple[Metres, Metres] | None = None
     average: Literal["before-resize", "after-resize"] = "before-resize"
     resize: Literal["bilinear"] = "bilinear"
     align_corners: StrictBool = True
     clamp: tuple[Metres, Metres] = (1e-3, 10.0)
-    alignment: Literal["none"] = "none"
-    nonfinite: Literal["worst"] = "worst"
+    alignment: Alignment = "none"
+    disparity_min: PerMetre | Literal["ground-truth-max"] | None = None
+    negative_scale: Literal["worst", "median"] = "worst"
+    nonfinite: Literal["worst", "clamp"] = "worst"
     averaging: Literal["images"] = "images"
 
     @field_validator("name")
@@ -80,12 +118,12 @@ class Protocol(BaseModel):
             raise ValueError(f"the ending '{SCALED}' is added by the harness; leave it out")
         return name
 
-    @field_validator("description")
+    @field_validator("description", "source")
     @classmethod
-    def _one_line(cls, description: str) -> str:
-        if len(description.splitlines()) > 1:
+    def _one_line(cls, text: str) -> str:
+        if len(text.splitlines()) > 1:
             raise ValueError("must be one line")
-        return description
+        return text
 
     @field_validator("clamp", "clamp_each")
     @classmethod
@@ -104,7 +142,7 @@ class Protocol(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:
-        if self.valid_min >= self.valid_max:
+        if self.valid_max is not None and self.valid_min >= self.valid_max:
             raise ValueError(
                 f"valid_min {self.valid_min:g} must be below valid_max {self.valid_max:g}"
             )
@@ -116,6 +154,23 @@ class Protocol(BaseModel):
             raise ValueError("clamp_each works on the two passes that flip: true makes; set flip")
         if not self.flip and self.average != "before-resize":
             raise ValueError("average works on the two passes that flip: true makes; set flip")
+        if self.alignment == "none" and self.negative_scale != "worst":
+            raise ValueError("negative_scale is about a fitted scale; set alignment")
+        return self
+
+    @model_validator(mode="after")
+    def _alignable(self) -> Protocol:
+        in_disparity = self.alignment == "lstsq-affine-disparity"
+        if in_disparity and self.disparity_min is None:
+            raise ValueError("lstsq-affine-disparity needs disparity_min; give 1/metres (1e-3)")
+        if not in_disparity and self.disparity_min is not None:
+            raise ValueError("disparity_min belongs to alignment: lstsq-affine-disparity")
+        if self.alignment != "none" and self.clamp_each is not None:
+            raise ValueError(
+                "clamp_each is in metres, and predictions are not before alignment; leave it out"
+            )
+        if self.alignment != "none" and self.mask != "ground-truth":
+            raise ValueError("mask: prediction-positive works with alignment: none only")
         return self
 
     @property
@@ -128,7 +183,7 @@ class Protocol(BaseModel):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 (hex) of version and settings; name and description do not enter."""
+        """SHA-256 (hex) of version and settings; name, description, source do not enter."""
         return _digest(self.settings)
 
     def at(self, height: int, width: int) -> FramedProtocol:
@@ -159,7 +214,7 @@ class Protocol(BaseModel):
     def _settings(
         self, frame: list[int] | None, view: dict[str, Any] | None, region: dict[str, Any] | None
     ) -> dict[str, Any]:
-        values = self.model_dump(mode="json", exclude={"name", "description"})
+        values = self.model_dump(mode="json", exclude={"name", "description", "source"})
         return values | {"frame": frame, "view": view, "region": region}
 
 
@@ -197,21 +252,28 @@ class FramedProtocol:
         return self.rules.flip
 
 
-def check_output(protocol: Protocol | FramedProtocol, output: Output) -> None:
-    """Refuse to score a method whose numbers the protocol cannot take for metres.
+def check_output(
+    protocol: Protocol | FramedProtocol, output: Output, method: str = "the method"
+) -> None:
+    """Refuse to score a method whose numbers the protocol's alignment does not bring to metres.
 
     Args:
         protocol: How predictions are to be scored.
         output: What the method declares its numbers to mean.
+        method: What to call it.
 
     Raises:
-        ProtocolError: They are not metres, and the protocol aligns nothing.
+        ProtocolError: They are less than the alignment needs (`SCORABLE`).
     """
-    if output != "metric":
-        raise ProtocolError(
-            f"protocol '{protocol.name}' (alignment: none) scores depth in metres, but the "
-            f"method's output is '{output}'; leave this method out, or have it return metres"
-        )
+    rules = protocol.rules if isinstance(protocol, FramedProtocol) else protocol
+    if output in SCORABLE[rules.alignment]:
+        return
+    fitting = [name for name, outputs in SCORABLE.items() if output in outputs]
+    raise ProtocolError(
+        f"protocol '{protocol.name}' (alignment: {rules.alignment}) cannot score {method}, whose "
+        f"output is '{output}'; leave one of them out, or use a protocol with alignment "
+        f"{' or '.join(fitting)}"
+    )
 
 
 def _reduced(crop: Crop | None) -> Crop | None:

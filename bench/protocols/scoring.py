@@ -5,7 +5,7 @@ B images of one frame size, H×W pixels of the frame, h×w pixels of the method'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from bench.errors import MethodError
 from bench.metrics.base import Metric, evaluate
-from bench.protocols.base import FramedProtocol
-from bench.types import Window
+from bench.protocols.alignment import align
+from bench.protocols.base import FramedProtocol, Protocol
+from bench.types import Output, Window
 
 Limits = tuple[float, float]
 
@@ -39,14 +40,17 @@ class View:
 class BatchScores:
     """What a protocol says of B images.
 
-    The counts are of scored pixels, as predicted: after averaging and resizing without any clamp.
+    The counts are of pixels whose ground truth is scored, as predicted: after averaging and
+    resizing without any clamp, and after alignment where there is one that could be made.
 
     Attributes:
         values: (B,) float64 by metric name, on the CPU; NaN for an image without a scored pixel.
         nonfinite: (B,) int64: pixels that are NaN or infinite.
         nonpositive: (B,) int64: finite pixels that are zero or negative.
-        clamped: (B,) int64: finite pixels outside the protocol's clamp, non-positive ones included.
+        clamped: (B,) int64: finite pixels outside the protocol's clamp, non-positive ones included,
+            as are those below the least disparity.
         scored_pixels: (B,) int64.
+        negative_scale: (B,) int64: 1 where the alignment came to a negative scale.
     """
 
     values: dict[str, Tensor]
@@ -54,6 +58,7 @@ class BatchScores:
     nonpositive: Tensor
     clamped: Tensor
     scored_pixels: Tensor
+    negative_scale: Tensor
 
 
 def views(protocols: Sequence[FramedProtocol]) -> list[View]:
@@ -74,6 +79,7 @@ def score_batch(
     target: Tensor,
     valid: Tensor,
     metrics: Sequence[Metric],
+    output: Output = "metric",
 ) -> BatchScores:
     """Score B images.
 
@@ -85,6 +91,7 @@ def score_batch(
         target: (B, 1, H, W) float32 metres, whole frame.
         valid: (B, 1, H, W) bool; where the target is a measurement.
         metrics: What to compute.
+        output: What the method's numbers mean; `bench.protocols.base.check_output` allows it.
 
     Returns:
         Figures and counts per image.
@@ -108,12 +115,12 @@ def score_batch(
             )
         passes.append(mirrored)
     if plain.device.type != "cpu":
-        return _score(protocol, passes, target, valid, metrics)
+        return _score(protocol, passes, target, valid, metrics, output)
     # On a CPU one image at a time: its planes stay in the cache.
     images = [slice(index, index + 1) for index in range(len(plain))]
     return _joined(
         [
-            _score(protocol, [each[i] for each in passes], target[i], valid[i], metrics)
+            _score(protocol, [each[i] for each in passes], target[i], valid[i], metrics, output)
             for i in images
         ]
     )
@@ -128,6 +135,7 @@ def _joined(parts: Sequence[BatchScores]) -> BatchScores:
         nonpositive=torch.cat([part.nonpositive for part in parts]),
         clamped=torch.cat([part.clamped for part in parts]),
         scored_pixels=torch.cat([part.scored_pixels for part in parts]),
+        negative_scale=torch.cat([part.negative_scale for part in parts]),
     )
 
 
@@ -137,43 +145,106 @@ def _score(
     target: Tensor,
     valid: Tensor,
     metrics: Sequence[Metric],
+    output: Output,
 ) -> BatchScores:
     rules, region = protocol.rules, protocol.region
     raw, bounded = (_region(protocol, each) for each in _merged(protocol, passes))
     truth = target[:, 0, region.rows, region.columns]
-    mask = valid[:, 0, region.rows, region.columns].clone()
-    mask &= truth > rules.valid_min
-    mask &= truth < rules.valid_max
-    usable = bounded.clamp(*rules.clamp)
-    values = evaluate(metrics, usable, truth, mask)
-    unusable, nonpositive, clamped = _troubles(raw, mask, rules.clamp)
-    for index in unusable.flatten(1).any(1).nonzero().flatten().tolist():
+    mask = valid[:, 0, region.rows, region.columns] & _in_range(rules, truth)
+    if rules.alignment == "none":
+        troubles = _troubles(raw, mask, rules.clamp)
+        scored, lost = _still_scored(rules, bounded, mask)
+        negative = torch.zeros(len(mask), dtype=torch.int64)
+    else:
+        found = align(rules, bounded, truth, mask, output)
+        bounded, scored, lost = found.depth, mask, ~found.fitted
+        troubles = _troubles(found.depth, mask, rules.clamp, found.nonpositive, found.raised)
+        negative = found.negative.long().cpu()
+    nonfinite, nonpositive, clamped = troubles
+    usable = _usable(rules, bounded)
+    values = evaluate(metrics, usable, truth, scored)
+    for index, unusable in _unusable(rules, nonfinite, scored, lost):
         image = slice(index, index + 1)
-        worst = _worst(
-            metrics, usable[image], truth[image], mask[image], unusable[image], rules.clamp
-        )
+        worst = _worst(metrics, usable[image], truth[image], scored[image], unusable, rules.clamp)
         row = torch.tensor([index], device=truth.device)
         values = {name: values[name].index_copy(0, row, worst[name]) for name in values}
     return BatchScores(
         values={name: value.cpu() for name, value in values.items()},
-        nonfinite=_count(unusable),
+        nonfinite=_count(nonfinite),
         nonpositive=_count(nonpositive),
         clamped=_count(clamped),
         scored_pixels=_count(mask),
+        negative_scale=negative,
     )
 
 
-def _troubles(raw: Tensor, mask: Tensor, limits: Limits) -> tuple[Tensor, Tensor, Tensor]:
+def _in_range(rules: Protocol, truth: Tensor) -> Tensor:
+    """Where the ground truth lies within the protocol's bounds: bool, as `truth`."""
+    low, high = rules.valid_min, rules.valid_max
+    inside = truth >= low if rules.valid_bounds == "inclusive" else truth > low
+    if high is None:
+        return inside & truth.isfinite()
+    inside &= truth < high if rules.valid_bounds == "exclusive" else truth <= high
+    return inside
+
+
+def _still_scored(rules: Protocol, bounded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixels that are scored, and (B,) which images lost all of theirs to the prediction."""
+    if rules.mask == "ground-truth":
+        return mask, torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
+    # What is not finite stays: it counts as the protocol says.
+    left = mask & ~(bounded <= rules.clamp[0])
+    lost = mask.flatten(1).any(1) & ~left.flatten(1).any(1)
+    return torch.where(lost[:, None, None], mask, left), lost
+
+
+def _usable(rules: Protocol, bounded: Tensor) -> Tensor:
+    """What is scored: (B, rows, columns) float32 metres within the clamp, NaN where it was."""
+    low, high = rules.clamp
+    if rules.nonfinite == "clamp":
+        bounded = bounded.nan_to_num(nan=low, posinf=high, neginf=low)
+    return bounded.clamp(low, high).float()
+
+
+def _unusable(
+    rules: Protocol, nonfinite: Tensor, scored: Tensor, lost: Tensor
+) -> Iterator[tuple[int, Tensor]]:
+    """The images with pixels that count as the worst value, and (1, rows, columns) which."""
+    for index in range(len(scored)):
+        image = slice(index, index + 1)
+        if lost[index]:
+            yield index, scored[image]
+        elif rules.nonfinite == "worst" and nonfinite[image].any():
+            yield index, nonfinite[image]
+
+
+def _troubles(
+    raw: Tensor,
+    mask: Tensor,
+    limits: Limits,
+    nonpositive: Tensor | None = None,
+    raised: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Where scored predictions are non-finite, non-positive, outside the limits: bool, as `mask`.
 
     All three are empty, with no pixel in them, where the first look finds nothing amiss.
+
+    Args:
+        raw: (B, H, W) metres.
+        mask: (B, H, W) bool.
+        limits: Of the protocol's clamp.
+        nonpositive: (B, H, W) bool; by default where `raw` is not positive.
+        raised: (B, H, W) bool: others that count as outside the limits.
     """
-    if _within(raw, limits):
+    if _within(raw, limits) and (raised is None or not raised.any()):
         none = mask[:, :0]
         return none, none, none
     finite = raw.isfinite()
     outside = (raw < limits[0]) | (raw > limits[1])
-    return mask & ~finite, mask & finite & (raw <= 0), mask & finite & outside
+    if raised is not None:
+        outside |= raised
+    below = raw <= 0 if nonpositive is None else nonpositive
+    return mask & ~finite, mask & finite & below, mask & finite & outside
 
 
 def _count(flags: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ class Row:
     @property
     def chosen_on_test(self) -> bool:
         """Whether the epoch was chosen by its score on the test images."""
-        return any(entry.record.selection == "study" for entry in self.entries)
+        return any(entry.record.chosen_on_test for entry in self.entries)
 
     @cached_property
     def summaries(self) -> dict[str, Summary]:

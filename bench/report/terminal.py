@@ -96,7 +96,7 @@ def _suite_table(
     for record, score in scored:
         values = [_mean(score.metrics.get(name)) for name in names]
         rate = text.rate(record.cost.images_per_second)
-        on_test = " (epoch chosen on test)" if record.selection == "study" else ""
+        on_test = " (epoch chosen on test)" if record.chosen_on_test else ""
         rows.append(
             [_label(record) + on_test, *values, rate, clean(wording.weights(record.weights))]
         )
@@ -205,7 +205,7 @@ def _what(record: Record) -> dict[str, str]:
         "suite": clean(record.suite),
         "overrides": clean(" ".join(record.overrides)) or DASH,
         "epoch chosen by": "the test images (study)"
-        if record.selection == "study"
+        if record.chosen_on_test
         else clean(record.selection or DASH),
         "training curve": text.plural(len(record.history), "point"),
         "per-image values": clean(record.per_image or DASH),
@@ -236,6 +236,8 @@ def _data(record: Record) -> dict[str, str]:
 def _score(score: Score) -> dict[str, str]:
     facts = {clean(name): _exact(value) for name, value in score.metrics.items()}
     facts["images scored"] = f"{score.images:,}"
+    if score.clusters is not None:
+        facts["scenes of these"] = f"{score.clusters:,}"
     for field, words in wording.UNUSABLE.items():
         facts[f"{words.lower()} pixels"] = f"{getattr(score.invalid, field):,}"
     facts["images affected"] = f"{score.invalid.images:,}"

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from bench.training.trained_method import TrainedMethod
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
+STUDY_EPOCHS_BETWEEN_TESTS = 5
 
 
 @dataclass(frozen=True)
@@ -176,12 +177,14 @@ class _Trainer:
         selection = f"last epoch ({self.params.epochs})"
         if self.best is not None:
             restore_tensors(self.net, self.best.tensors, self.method.name)
-            selection = (
-                f"epoch {self.best.epoch} of {self.params.epochs}: lowest abs_rel on "
-                f"{len(self.held)} held-out training images"
-            )
+            selection = f"epoch {self.best.epoch} of {self.params.epochs}: {self._judge()}"
         self.net.eval()
         return Outcome(self.net, self.history, selection)
+
+    def _judge(self) -> str:
+        if self.params.selection == "study":
+            return "lowest mean of the nine metrics on the test images (study)"
+        return f"lowest abs_rel on {len(self.held)} held-out training images"
 
     def _interrupted(self) -> Checkpoint | None:
         folder = self.context.checkpoints
@@ -197,7 +200,7 @@ class _Trainer:
         self.context.log.info("resumed after epoch %d of %d", state.epoch, self.params.epochs)
 
     def _split(self) -> tuple[list[int], list[int]]:
-        if self.params.selection == "last":
+        if self.params.selection != "validation":
             return list(range(len(self.images))), []
         share = self.params.validation_share
         return split_for_validation(self.images, share, self.context.seed)
@@ -217,7 +220,9 @@ class _Trainer:
         entry = {"epoch": float(epoch), "learning_rate": rate}
         entry |= {name: total / seen for name, total in sums.items()}
         if self.held:
-            entry["validation_abs_rel"] = self._validate(epoch)
+            entry["validation_abs_rel"] = self._consider(epoch, self._validate())
+        elif self._is_test_epoch(epoch):
+            entry["test_metrics_mean"] = self._consider(epoch, self._test())
         return entry
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
@@ -254,18 +259,37 @@ class _Trainer:
             f"({terms}); {' or '.join(remedies)}"
         )
 
-    def _validate(self, epoch: int) -> float:
+    def _consider(self, epoch: int, value: float) -> float:
+        """Keep the epoch if none before it had a value as low."""
+        if self.best is None or value < self.best.value:
+            self.best = BestEpoch(epoch, value, _on_cpu(trained_tensors(self.net)))
+        return value
+
+    def _is_test_epoch(self, epoch: int) -> bool:
+        regular = epoch % STUDY_EPOCHS_BETWEEN_TESTS == 0
+        return self.params.selection == "study" and (regular or epoch == self.params.epochs)
+
+    def _test(self) -> float:
+        if self.context.score_on_test is None:
+            raise MethodError(
+                f"method '{self.method.name}': selection: study chooses the epoch on the test "
+                "images, which only a suite's run provides; use selection: last"
+            )
+        self.net.eval()
+        with torch.no_grad():
+            return self.context.score_on_test(
+                lambda batch: self.method.forward(self.net, batch).float()
+            )
+
+    def _validate(self) -> float:
         self.net.eval()
         device = self.context.device
         batches = plain_batches(self.images, self.held, self.params)
         with torch.no_grad():
-            value = mean_abs_rel(
+            return mean_abs_rel(
                 (on_device(batch, device) for batch in prefetch(batches)),
                 lambda batch: self.method.forward(self.net, batch),
             )
-        if self.best is None or value < self.best.value:
-            self.best = BestEpoch(epoch, value, _on_cpu(trained_tensors(self.net)))
-        return value
 
     def _checkpoint(self, epoch: int) -> None:
         folder = self.context.checkpoints

@@ -113,10 +113,11 @@ class TrainingParams(Params):
         description="study: rotation ±2.5°, random place of the view's crop, mirror, brightness "
         "0.8 to 1.2; flip: mirror only.",
     )
-    selection: Literal["last", "validation"] = Field(
+    selection: Literal["last", "validation", "study"] = Field(
         "last",
         description="The epoch that is kept: the last, or the one of lowest abs_rel on "
-        "validation_share of the training images, which are then not trained on.",
+        "validation_share of the training images, which are then not trained on. study: chosen on "
+        "the test images, every 5 epochs, as the study did; to reproduce it only, and flagged.",
     )
     validation_share: float = Field(
         0.1, gt=0, lt=1, description="Share of the training images held out, scene by scene."
@@ -161,6 +162,11 @@ class TrainedMethod(Method):
         self.selection = None
         self._net = None
         self._fit_seed = seed
+
+    @classmethod
+    def selects_on_test(cls, params: Any) -> bool:
+        """With `selection: study`."""
+        return bool(params.selection == "study")
 
     def build(self) -> nn.Module:
         """Build the network, frozen parts with their weights, on the CPU.

@@ -147,7 +147,8 @@ class MultiScaleAdapter(nn.Module):
         parts = (image,) if self.training else torch.split(image, 1)
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             pyramids = [self.clip.pyramid(part) for part in parts]
-            return [torch.cat(scale) for scale in zip(*pyramids, strict=True)]
+            scales = (torch.cat(scale) for scale in zip(*pyramids, strict=True))
+            return [scale.contiguous(memory_format=torch.channels_last) for scale in scales]
 
     def _zero_shot(self, pyramid: Sequence[Tensor]) -> Tensor:
         """CLIP's own depth at the size of d0: (B, 1, h, w) metres, without gradient."""
@@ -180,4 +181,5 @@ def painted_segments(batch: Batch, mode: Paint) -> Tensor:
 
 def build(params: MsaParams) -> MultiScaleAdapter:
     """Build the network on the CPU. Raises `BlockedError`, `DataError`, `MethodError`."""
-    return MultiScaleAdapter(FrozenClip.build(params.encoder, params.clip_weights), params)
+    net = MultiScaleAdapter(FrozenClip.build(params.encoder, params.clip_weights), params)
+    return net.to(memory_format=torch.channels_last)

@@ -16,7 +16,7 @@ from bench.records import Record, load_records
 ROOMS = "dataset: {name: rooms, images: 3, test_images: 4, height: 48, width: 64}"
 
 # Every way a method can break its contract; each a method of its own.
-PLUGIN = '''
+PLUGIN = """
 from bench import Method, Params, hookimpl, predict_param
 
 
@@ -70,7 +70,7 @@ def register_methods():
         broken("negative", "return batch.image[:, :1] * 0 - 1"),
         broken("careful", "assert batch.depth is None; return batch.image[:, :1] * 0 + 2"),
     ]
-'''.replace("\\\\", "\\")
+""".replace("\\\\", "\\")
 
 
 @pytest.fixture
@@ -324,3 +324,35 @@ def test_cache_list_and_prune(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert Path(fit["path"]).exists()
     main(["cache", "prune", "--kind", "fits"])
     assert not Path(fit["path"]).exists()
+
+
+def test_choosing_the_epoch_on_test_is_flagged_and_keyed_apart(here: Path) -> None:
+    params = "encoder: resnet10t, decoder_width: 4, epochs: 6, batch_size: 2, warmup_epochs: 0"
+    rows = [
+        f"- {{name: cnn-unet, label: {how}, params: {{{params}, selection: {how}}}}}\n"
+        for how in ("last", "study")
+    ]
+    path = suite(here, "".join(rows), extra="defaults: {weights: random-init}")
+    assert main(["run", path, "--limit", "2"]) == 0
+    by_label = {item.label: item for item in records()}
+    assert not by_label["last"].chosen_on_test
+    study = by_label["study"]
+    assert study.chosen_on_test
+    tested = {
+        entry["epoch"]: entry["test_metrics_mean"]
+        for entry in study.history
+        if "test_metrics_mean" in entry
+    }
+    assert set(tested) == {5.0, 6.0}
+    best = min(tested, key=lambda epoch: tested[epoch])
+    assert study.selection == (
+        f"epoch {best:.0f} of 6: lowest mean of the nine metrics on the test images (study)"
+    )
+    # The figure it was chosen by is the one the record shows under the study's protocol.
+    shown = {score.protocol.name: score for score in study.scores}["nyu-study-scaled"]
+    means = [value.mean for value in shown.metrics.values()]
+    assert tested[best] == pytest.approx(sum(means) / len(means), rel=1e-5)
+    assert "chosen on the test" in (here / "leaderboard" / "README.md").read_text()
+    # The same suite with other test images is another fit.
+    assert main(["run", path, "--limit", "1"]) == 0
+    assert len({item.keys.fit for item in records() if item.label == "study"}) == 2

@@ -166,7 +166,9 @@ def test_the_batch_has_no_depth() -> None:
     batch = batch_of(make_pair(smooth(48, 64), params(), seed=1, epoch=1, index=0))
     assert batch.depth is None
     assert batch.valid is None
-    assert not make_pair(smooth(48, 64), params(), seed=1, epoch=1, index=0).target.valid.any()
+    target = make_pair(smooth(48, 64), params(), seed=1, epoch=1, index=0).target
+    assert not target.valid.any()
+    assert not target.depth.any()
 
 
 def test_pairs_of_two_sizes_are_refused_in_one_line() -> None:

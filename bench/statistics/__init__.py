@@ -1,0 +1,1 @@
+"""What per-image values can and cannot tell: intervals, paired comparisons, tie groups."""
