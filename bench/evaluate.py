@@ -26,7 +26,7 @@ from bench.predictions import Passes
 from bench.protocols.base import FramedProtocol, Protocol
 from bench.protocols.scoring import BatchScores, View, score_batch, views
 from bench.training.modes import exact_kernels
-from bench.types import Batch, Sample, Window
+from bench.types import Batch, Output, Sample, Window
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,7 +43,8 @@ class Evaluation:
     Attributes:
         protocols: By name, as applied to the frames that were met.
         values: By protocol name, then metric: per-image float64 values in image order.
-        counts: By protocol name: non-finite, non-positive, clamped pixels and scored pixels.
+        counts: By protocol name: non-finite, non-positive, clamped pixels and scored pixels, and
+            whether an alignment came to a negative scale.
         images: Per image: id, scene, scene type.
         pictures: Raw (h, w) predictions of the pictured images, of the first protocol's view.
         predict_seconds: Wall clock inside the method, all passes.
@@ -87,7 +88,7 @@ class Evaluation:
         return pd.concat(parts, ignore_index=True)
 
 
-COUNTS = ("nonfinite", "nonpositive", "clamped", "scored_pixels")
+COUNTS = ("nonfinite", "nonpositive", "clamped", "scored_pixels", "negative_scale")
 
 
 class Predictor:
@@ -159,6 +160,7 @@ def evaluate(
     metrics: Sequence[Metric],
     device: torch.device,
     report: Callable[[int], None],
+    output: Output = "metric",
 ) -> Evaluation:
     """Predict and score the test images.
 
@@ -169,6 +171,7 @@ def evaluate(
         metrics: What to compute.
         device: Where predictions and scores are computed.
         report: Called with the number of images done.
+        output: What the predictions' numbers mean.
 
     Raises:
         MethodError: The method returned something that is no depth map of its input.
@@ -191,7 +194,9 @@ def evaluate(
                 result.picture(samples, plain, pictured)
             for protocol in view.protocols:
                 with torch.inference_mode():
-                    scores = score_batch(protocol, plain, mirrored, target, valid, metrics)
+                    scores = score_batch(
+                        protocol, plain, mirrored, target, valid, metrics, output
+                    )
                 result.add(protocol.rules.name, scores)
         result.images.extend(
             {"id": item.id, "scene": item.scene, "scene_type": item.scene_type} for item in samples

@@ -328,6 +328,7 @@ class _CellRun:
                 self._metrics,
                 self.device,
                 lambda done: self.tell("predict", done=done, total=len(self.test)),
+                self.cell.output,
             )
         pictures.keep(self.cell.keys.cell, result.pictures)
         cost = self._cost(result, memory)
@@ -379,7 +380,7 @@ class _CellRun:
                 plugin=plugin,
                 version=version,
                 code_sha256=cell.code.sha256,
-                output=method.output,
+                output=cell.output,
                 supervision=method.supervision(spec.params),
                 code_files=cell.code.modules,
             ),
@@ -455,6 +456,7 @@ def _score(wanted: Wanted, result: Evaluation, metrics: Sequence[Metric]) -> Sco
             nonpositive_pixels=sum(counts["nonpositive"]),
             clamped_pixels=sum(counts["clamped"]),
             images=sum(bool(a or b) for a, b in bad),
+            negative_scale_images=sum(counts["negative_scale"]),
         ),
         images=sum(scored),
         clusters=clusters,

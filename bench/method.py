@@ -86,7 +86,8 @@ class Method(ABC):
         name: What suites call it; lower case with hyphens.
         summary: One line for ``bench list methods``.
         Params: The model of its parameters.
-        output: What its numbers mean (see `bench.types.Output`).
+        output: What its numbers mean (see `bench.types.Output`); where parameters decide,
+            `output_of` says it.
         fitted: It learns from the training split (`fit`, `save` and `load` are implemented).
         seeded: Its result depends on the seed. The cells of an unseeded method collapse to one.
         paper: Citation, or "" where there is none.
@@ -131,6 +132,11 @@ class Method(ABC):
     def selects_on_test(cls, params: Any) -> bool:
         """Whether the fit looks at the test images, as the study's did: flagged in every table."""
         return False
+
+    @classmethod
+    def output_of(cls, params: Any) -> Output:
+        """What its numbers mean under these parameters."""
+        return cls.output
 
     @classmethod
     def supervision(cls, params: Any) -> Supervision:

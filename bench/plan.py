@@ -17,6 +17,7 @@ from bench.method import Method
 from bench.protocols.base import Protocol, check_output
 from bench.records import Record
 from bench.suite import CellSpec, Suite
+from bench.types import Output
 
 if TYPE_CHECKING:
     from bench.data.segments import Availability as SegmentAvailability
@@ -48,6 +49,7 @@ class Cell:
         segments: The segments it needs; None where it needs none.
         scores: Every score the suite asks of it.
         missing: Those that no record holds.
+        output: What the method's numbers mean under these parameters.
         state: done, to do, stale (older code answered it) or blocked.
         reason: Why it is stale or blocked, or what will happen first; "" otherwise.
     """
@@ -59,6 +61,7 @@ class Cell:
     segments: SegmentSource | None
     scores: tuple[Wanted, ...]
     missing: tuple[Wanted, ...]
+    output: Output
     state: State
     reason: str = ""
 
@@ -200,8 +203,9 @@ def _plan_cell(
     spec: CellSpec, protocols: Sequence[Protocol], identities: _Identities, known: _Known
 ) -> Cell:
     method, params = spec.method, spec.params
+    output = method.output_of(params)
     for protocol in protocols:
-        check_output(protocol, method.output)
+        check_output(protocol, output, f"method '{method.name}'")
     code = _method_code(method)
     weights = tuple(method.weights(params))
     segments = identities.segments(method.segments(params))
@@ -233,7 +237,7 @@ def _plan_cell(
     if segments is not None:
         needs.append(segments.availability())
     state, reason = _state(keys, code, needs, missing, known)
-    return Cell(spec, keys, code, weights, segments, scores, missing, state, reason)
+    return Cell(spec, keys, code, weights, segments, scores, missing, output, state, reason)
 
 
 @lru_cache(maxsize=1024)

@@ -91,13 +91,15 @@ class MetricValue(_Part):
 class Invalid(_Part):
     """Scored pixels whose prediction was unusable as it came, summed over images.
 
-    `images` counts the images with at least one non-finite or non-positive pixel.
+    `images` counts the images with at least one non-finite or non-positive pixel,
+    `negative_scale_images` those for which the protocol's alignment came to a negative scale.
     """
 
     nonfinite_pixels: int = 0
     nonpositive_pixels: int = 0
     clamped_pixels: int = 0
     images: int = 0
+    negative_scale_images: int = 0
 
 
 class Score(_Part):

@@ -157,7 +157,7 @@ def _score(
         negative = torch.zeros(len(mask), dtype=torch.int64)
     else:
         found = align(rules, bounded, truth, mask, output)
-        bounded, scored, lost = found.depth, mask, ~found.fitted
+        bounded, scored, lost = found.depth, mask, ~found.fitted & mask.flatten(1).any(1)
         troubles = _troubles(found.depth, mask, rules.clamp, found.nonpositive, found.raised)
         negative = found.negative.long().cpu()
     nonfinite, nonpositive, clamped = troubles
@@ -193,7 +193,7 @@ def _still_scored(rules: Protocol, bounded: Tensor, mask: Tensor) -> tuple[Tenso
     if rules.mask == "ground-truth":
         return mask, torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
     # What is not finite stays: it counts as the protocol says.
-    left = mask & ~(bounded <= rules.clamp[0])
+    left = mask & ~((bounded <= rules.clamp[0]) & bounded.isfinite())
     lost = mask.flatten(1).any(1) & ~left.flatten(1).any(1)
     return torch.where(lost[:, None, None], mask, left), lost
 
@@ -210,12 +210,12 @@ def _unusable(
     rules: Protocol, nonfinite: Tensor, scored: Tensor, lost: Tensor
 ) -> Iterator[tuple[int, Tensor]]:
     """The images with pixels that count as the worst value, and (1, rows, columns) which."""
-    for index in range(len(scored)):
+    worst = lost
+    if rules.nonfinite == "worst":
+        worst = lost | nonfinite.flatten(1).any(1)
+    for index in worst.nonzero().flatten().tolist():
         image = slice(index, index + 1)
-        if lost[index]:
-            yield index, scored[image]
-        elif rules.nonfinite == "worst" and nonfinite[image].any():
-            yield index, nonfinite[image]
+        yield index, scored[image] if lost[index] else nonfinite[image]
 
 
 def _troubles(

@@ -33,12 +33,20 @@ def protocol(settings: Mapping[str, Any]) -> str:
 
     Settings this version does not know follow by name; without the known ones all are named.
     """
-    if not settings.keys() >= _TOLD:
+    if not settings.keys() >= _TOLD - _LATER.keys():
         return _named(settings)
+    settings = {**_LATER, **settings}
     extra = {name: value for name, value in settings.items() if name not in _TOLD | {"version"}}
     sentences = [_seen(settings), _passes(settings), _scored(settings), _counted(settings)]
     return ". ".join([*sentences, *([_named(extra)] if extra else [])]) + "."
 
+
+_LATER: Mapping[str, Any] = {
+    "mask": "ground-truth",
+    "disparity_min": None,
+    "negative_scale": "worst",
+}
+"""Settings that came later, and what held for protocols on record without them."""
 
 _TOLD = frozenset(
     (
@@ -57,6 +65,7 @@ _TOLD = frozenset(
         "alignment",
         "nonfinite",
         "averaging",
+        *_LATER,
     )
 )
 
@@ -77,8 +86,38 @@ def _passes(settings: Mapping[str, Any]) -> str:
         if settings["clamp_each"] is not None:
             averaged.insert(0, f"each clamped to {_words(settings['clamp_each'])} m")
         steps = [resized, *averaged] if _averaged_late(settings) else [*averaged, resized]
+    steps += _aligned(settings)
     steps.append(f"clamped to {_words(settings['clamp'])} m")
-    return f"Predictions: {', '.join(steps)}; alignment: {_words(settings['alignment'])}"
+    words = f"Predictions: {', '.join(steps)}; alignment: {_words(settings['alignment'])}"
+    return words + _negative(settings)
+
+
+_ALIGNED = {
+    "median-scale": "multiplied by the image's ratio of medians (ground truth / prediction)",
+    "lstsq-scale": "multiplied by the scale that fits the image best by least squares",
+    "lstsq-affine-depth": "given the scale and shift that fit the image's depth best by least "
+    "squares",
+    "lstsq-affine-disparity": "given the scale and shift that fit the image's disparity best by "
+    "least squares",
+}
+
+
+def _aligned(settings: Mapping[str, Any]) -> list[str]:
+    steps = [_ALIGNED[name] for name in [settings["alignment"]] if name in _ALIGNED]
+    lowest = settings["disparity_min"]
+    if lowest is not None:
+        least = "1 / the image's greatest scored depth"
+        told = least if lowest == "ground-truth-max" else f"{_words(lowest)} 1/m"
+        steps += [f"raised to {told}", "inverted to depth"]
+    return steps
+
+
+def _negative(settings: Mapping[str, Any]) -> str:
+    if settings["alignment"] == "none":
+        return ""
+    median = settings["negative_scale"] == "median"
+    becomes = "is given the ratio of medians" if median else "counts as the worst there is"
+    return f" over the scored pixels; an image whose scale is negative {becomes}"
 
 
 def _averaged_late(settings: Mapping[str, Any]) -> bool:
@@ -88,16 +127,35 @@ def _averaged_late(settings: Mapping[str, Any]) -> bool:
 def _scored(settings: Mapping[str, Any]) -> str:
     region = settings["region"]
     where = "all of that" if region == settings["view"] else _part(region)
-    below = "<" if settings["valid_bounds"] == "exclusive" else "≤"
+    bounds = settings["valid_bounds"]
+    above = "≤" if bounds == "inclusive" else "<"
+    below = "<" if bounds == "exclusive" else "≤"
     low, high = _words(settings["valid_min"]), _words(settings["valid_max"])
-    return f"Scored: {where}, where {low} {below} ground truth {below} {high} m"
+    capped = " m, without upper bound" if settings["valid_max"] is None else f" {below} {high} m"
+    return f"Scored: {where}, where {low} {above} ground truth{capped}{_masked(settings)}"
+
+
+def _masked(settings: Mapping[str, Any]) -> str:
+    if settings["mask"] == "ground-truth":
+        return ""
+    low = _words(settings["clamp"][0])
+    return (
+        f", and where the prediction is above {low} m: a fault, kept to reproduce published "
+        "figures, by which a method gains where it fails"
+    )
 
 
 def _counted(settings: Mapping[str, Any]) -> str:
-    worst = settings["nonfinite"] == "worst"
-    count = "the worst value" if worst else _words(settings["nonfinite"])
+    rule = settings["nonfinite"]
+    count = _NONFINITE.get(rule, _words(rule)) if isinstance(rule, str) else _words(rule)
     averaging = _words(settings["averaging"])
     return f"Pixels not finite count as {count}; figures are means over {averaging}"
+
+
+_NONFINITE = {
+    "worst": "the worst value",
+    "clamp": "the ends of the clamp (infinity the high one, NaN the low one)",
+}
 
 
 def _part(rectangle: Any) -> str:

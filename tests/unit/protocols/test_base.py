@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 from bench.errors import ProtocolError
-from bench.protocols.base import Protocol, check_output
+from bench.protocols.base import SCORABLE, Protocol, check_output
 from bench.protocols.presets import FULL, NYU_EIGEN, NYU_STUDY, PROTOCOLS
 from bench.types import Output, Window
 
@@ -29,11 +29,15 @@ SETTINGS: dict[str, Any] = {
     "alignment": "none",
     "nonfinite": "worst",
     "averaging": "images",
+    "mask": "ground-truth",
+    "disparity_min": None,
+    "negative_scale": "worst",
 }
 STUDY_WINDOW = {"rows": [56, 472], "cols": [60, 604]}
+EIGEN = SETTINGS | {"frame": [480, 640], "region": {"rows": [45, 471], "cols": [41, 601]}}
 GOLDEN = {
     "full": SETTINGS,
-    "nyu-eigen": SETTINGS | {"frame": [480, 640], "region": {"rows": [45, 471], "cols": [41, 601]}},
+    "nyu-eigen": EIGEN,
     "nyu-study": SETTINGS
     | {
         "frame": [480, 640],
@@ -42,11 +46,40 @@ GOLDEN = {
         "flip": True,
         "clamp_each": [0.0, 10.0],
     },
+    "nyu-depthclip": SETTINGS
+    | {
+        "frame": [480, 640],
+        "view": STUDY_WINDOW,
+        "region": {"rows": [56, 471], "cols": [60, 601]},
+        "flip": True,
+        "mask": "prediction-positive",
+    },
+    "nyu-bts": EIGEN | {"nonfinite": "clamp"},
+    "nyu-adabins": EIGEN | {"flip": True, "clamp_each": [0.001, 10.0], "nonfinite": "clamp"},
+    "nyu-zoedepth": EIGEN | {"flip": True, "nonfinite": "clamp"},
+    "nyu-marigold": EIGEN | {"alignment": "lstsq-affine-depth"},
+    "nyu-affine-disparity": EIGEN
+    | {"alignment": "lstsq-affine-disparity", "disparity_min": 0.001},
+    "nyu-moge-affine-disparity": SETTINGS
+    | {
+        "valid_min": 0.0,
+        "valid_max": None,
+        "clamp": [1e-6, 1000.0],
+        "alignment": "lstsq-affine-disparity",
+        "disparity_min": "ground-truth-max",
+    },
 }
 SHA256 = {
-    "full": "8ab34d3613b78d5ef4171c6aee9002f61dc28784927859976cde2241c2df04ae",
-    "nyu-eigen": "2479ec2bdc12b7a691ccefe7aad27a1f6c3b041870cd9eb56093614eabcface4",
-    "nyu-study": "0994d07caa28a8983b7dd5281ead1d57ac113a1321b11f6cc457d53457b92025",
+    "full": "58dc0325ae33b6a46d661b354641e8731ee6ce379c5c8ccdfce192e14292728c",
+    "nyu-eigen": "c08a0afc7732a42985b91291b41660719816317403f37b2fb8981e9b763c4c54",
+    "nyu-study": "966a9da215a873a655a23a7fa8c5dd66a9f911887a0d1148de0caf901b0eaba3",
+    "nyu-depthclip": "c6145b99c093d13b686af1caf41d428b0e212a38331990f0df95b42feb0600f4",
+    "nyu-bts": "fa7836c5fe94dd4cebe38ed4650b5ed9a909f110c6e5214fc391e5cd180bb43e",
+    "nyu-adabins": "fe327abb91769cbcac4acea22c70888c8fb12e36dc0a9c66cc9c256e85d1bc37",
+    "nyu-zoedepth": "e625e178d47d2c12261d3338071fa503822c361baf2ecca2ecb5958d5e151188",
+    "nyu-marigold": "aa01a7448c97d87bf61464e1fe06870ea1e01648a048fb8fdc2c5762cd9a0622",
+    "nyu-affine-disparity": "03c954f1c186a19698e67287176dd2e06d88f1ee3b381cf32c1c66ccfe454dd2",
+    "nyu-moge-affine-disparity": "2153807b4a11eaf57ff66c1963412ec8fd0406702f7f254fb18b8f561550294b",
 }
 
 
@@ -85,6 +118,17 @@ def test_hash_ignores_prose_and_holds_everything_else() -> None:
         {"flip": True, "average": "after-resize"},
         {"align_corners": False},
         {"clamp": [0.001, 80]},
+        {"valid_max": None},
+        {"valid_bounds": "inclusive"},
+        {"valid_bounds": "upper-inclusive"},
+        {"mask": "prediction-positive"},
+        {"nonfinite": "clamp"},
+        {"alignment": "median-scale"},
+        {"alignment": "lstsq-scale"},
+        {"alignment": "lstsq-scale", "negative_scale": "median"},
+        {"alignment": "lstsq-affine-depth"},
+        {"alignment": "lstsq-affine-disparity", "disparity_min": 0.001},
+        {"alignment": "lstsq-affine-disparity", "disparity_min": "ground-truth-max"},
     ]
     hashes = {Protocol.model_validate({"name": "x"} | change).sha256 for change in changed}
     assert len(hashes | {FULL.sha256}) == len(changed) + 1
@@ -129,7 +173,13 @@ def test_settings_given_in_a_suite_as_yaml_reads_them() -> None:
         ({"clamp_each": [0, 10]}, "", "set flip"),
         ({"average": "after-resize"}, "", "set flip"),
         ({"average": "never"}, "average", "'before-resize' or 'after-resize'"),
-        ({"alignment": "median"}, "alignment", "'none'"),
+        ({"alignment": "median"}, "alignment", "'median-scale'"),
+        ({"alignment": "lstsq-affine-disparity"}, "", "needs disparity_min"),
+        ({"alignment": "lstsq-scale", "disparity_min": 1e-3}, "", "belongs to alignment"),
+        ({"negative_scale": "median"}, "", "set alignment"),
+        ({"alignment": "lstsq-scale", "flip": True, "clamp_each": [0, 1]}, "", "clamp_each"),
+        ({"alignment": "lstsq-scale", "mask": "prediction-positive"}, "", "alignment: none only"),
+        ({"source": "two\nlines"}, "source", "one line"),
         ({"view": {"rows": [0, 481], "cols": [0, 640]}}, "view.rows.1", "480"),
         ({"view": {"rows": [-1, 4], "cols": [0, 640]}}, "view.rows.0", "0"),
         ({"view": {"rows": [0.5, 4], "cols": [0, 640]}}, "view.rows.0", "integer"),
@@ -207,10 +257,37 @@ def test_the_region_stays_inside_the_view(height: int, width: int) -> None:
         assert outer.start <= inner.start < inner.stop <= outer.stop
 
 
-def test_output_that_is_no_metres_is_refused_in_one_line() -> None:
-    check_output(FULL, "metric")
-    relative: list[Output] = ["scale", "affine-depth", "affine-disparity"]
-    for output in relative:
-        with pytest.raises(ProtocolError, match=f"'full'.*none.*'{output}'.*leave") as refused:
-            check_output(FULL.at(480, 640), output)
-        assert "\n" not in str(refused.value)
+ALLOWED = {
+    "none": "metric",
+    "median-scale": "metric scale",
+    "lstsq-scale": "metric scale",
+    "lstsq-affine-depth": "metric scale affine-depth",
+    "lstsq-affine-disparity": "metric scale affine-disparity",
+}
+
+
+@pytest.mark.parametrize("alignment", ALLOWED)
+@pytest.mark.parametrize("output", get_args(Output))
+def test_the_output_decides_which_alignments_are_allowed(alignment: str, output: Output) -> None:
+    lowest = 1e-3 if alignment == "lstsq-affine-disparity" else None
+    protocol = Protocol.model_validate(
+        {"name": "x", "alignment": alignment, "disparity_min": lowest}
+    )
+    if output in ALLOWED[alignment].split():
+        check_output(protocol, output)
+        return
+    with pytest.raises(ProtocolError, match=f"'x'.*{alignment}.*'m'.*'{output}'.*leave") as refused:
+        check_output(protocol.at(480, 640), output, "method 'm'")
+    assert "\n" not in str(refused.value)
+
+
+def test_every_output_can_be_scored_under_some_preset() -> None:
+    for output in get_args(Output):
+        assert any(output in SCORABLE[protocol.alignment] for protocol in PROTOCOLS)
+
+
+def test_presets_say_whom_they_follow_and_flag_a_mask_on_the_prediction() -> None:
+    for protocol in PROTOCOLS[3:]:
+        assert protocol.source
+    for protocol in PROTOCOLS:
+        assert ("gains by failing" in protocol.description) == (protocol.mask != "ground-truth")

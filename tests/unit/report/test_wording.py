@@ -36,7 +36,27 @@ def test_every_preset_has_its_words(protocol: object) -> None:
     framed = protocol.at(480, 640)  # type: ignore[attr-defined]
     words = wording.protocol(framed.settings)
     assert words.startswith("The method sees")
-    assert framed.settings.keys() == SETTINGS.keys(), "the stand-in settings are out of date"
+    later = {"mask", "disparity_min", "negative_scale"}
+    assert framed.settings.keys() == SETTINGS.keys() | later, "the stand-in settings are old"
+
+
+def test_settings_on_record_from_before_there_were_others_still_have_their_words() -> None:
+    now = {"mask": "ground-truth", "disparity_min": None, "negative_scale": "worst"}
+    assert wording.protocol(SETTINGS) == wording.protocol(SETTINGS | now)
+
+
+def test_alignments_and_faults_in_words() -> None:
+    words = {item.name: wording.protocol(item.at(480, 640).settings) for item in PROTOCOLS}
+    assert "scale and shift that fit the image's depth" in words["nyu-marigold"]
+    assert "scale is negative counts as the worst there is" in words["nyu-marigold"]
+    assert "raised to 0.001 1/m, inverted to depth, clamped" in words["nyu-affine-disparity"]
+    assert "1 / the image's greatest" in words["nyu-moge-affine-disparity"]
+    assert "without upper bound" in words["nyu-moge-affine-disparity"]
+    assert "gains where it fails" in words["nyu-depthclip"]
+    assert sum("gains where it fails" in text for text in words.values()) == 1
+    assert "NaN the low one" in words["nyu-bts"]
+    fallback = {"alignment": "lstsq-scale", "negative_scale": "median"}
+    assert "ratio of medians" in wording.protocol(SETTINGS | fallback)
 
 
 def test_other_settings_give_other_words() -> None:
@@ -54,6 +74,8 @@ def test_other_settings_give_other_words() -> None:
         "alignment": "median",
         "nonfinite": "fail",
         "averaging": "pixels",
+        "mask": "prediction-positive",
+        "disparity_min": 1e-3,
         "a_later_setting": 3,
     }
     told = {name: wording.protocol({**SETTINGS, name: value}) for name, value in others.items()}
