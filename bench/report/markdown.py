@@ -23,6 +23,7 @@ from bench.report.markup import (
     table,
 )
 from bench.report.measured import data_section
+from bench.report.ranks import with_ranks
 from bench.report.reported import Reported, ReportedTable, reported_results
 from bench.report.tables import Leaderboard, MetricInfo, Metrics, build
 from bench.report.text import DASH, code, escape
@@ -48,7 +49,7 @@ def write_leaderboard(records_folder: Path, out: Path, registry: Metrics) -> lis
         RecordError: A file under the folder is not a record.
         StoreError: The page cannot be written.
     """
-    board = build(load_records(records_folder), registry.metrics)
+    board = with_ranks(build(load_records(records_folder), registry.metrics), records_folder)
     page = out / PAGE
     figures = sorted(path.stem for path in (out / FIGURES).glob("*.png"))
     content = render(

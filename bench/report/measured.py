@@ -76,18 +76,23 @@ def _score_table(scores: ScoreTable, metrics: Mapping[str, MetricInfo], link: Li
     outputs = any(row.record.method.output != "metric" for row in rows)
     seeds = any(row.seeds is not None for row in rows)
     trained_on = len({row.record.dataset.train_images for row in rows if row.trained}) > 1
-    left = ["Method", *(["Output"] if outputs else []), "Weights", "Supervision"]
+    ranks = scores.ranks.spans if scores.ranks else {}
+    intervals = PRIMARY in names and any(row.interval(PRIMARY) for row in rows)
+    left = [*(["Rank"] if ranks else []), "Method", *(["Output"] if outputs else [])]
+    left += ["Weights", "Supervision"]
     right = [*(["Train images"] if trained_on else []), *(metric_header(n, metrics) for n in names)]
-    right += ["Seeds"] if seeds else []
+    right += [*([f"{PRIMARY} 95%"] if intervals else []), *(["Seeds"] if seeds else [])]
     bold = {name: best_rows(rows, name, metrics) for name in names}
     body = []
     for index, row in enumerate(rows):
         method = row.record.method
-        cells = [_label(row), *([method.output] if outputs else [])]
+        cells = [_rank(ranks.get(index))] if ranks else []
+        cells += [_label(row), *([method.output] if outputs else [])]
         cells += [_weights(row), method.supervision]
         if trained_on:
             cells.append(text.count(row.record.dataset.train_images) if row.trained else DASH)
         cells += [_value(row, name, index in bold[name]) for name in names]
+        cells += [_interval(row)] if intervals else []
         cells += [text.count(row.seeds)] if seeds else []
         body.append([*cells, " ".join(link(entry.record) for entry in row.entries)])
     numbers = range(len(left), len(left) + len(right))
@@ -136,6 +141,18 @@ def _value(row: Row, name: str, bold: bool) -> str:
     return shown if summary.std is None else f"{shown} ± {text.number(summary.std)}"
 
 
+def _rank(span: tuple[int, int] | None) -> str:
+    if span is None:
+        return DASH
+    first, last = span
+    return str(first) if first == last else f"{first}–{last}"
+
+
+def _interval(row: Row) -> str:
+    ends = row.interval(PRIMARY) if PRIMARY in row.summaries else None
+    return DASH if ends is None else " to ".join(text.number(end) for end in ends)
+
+
 def _reading(scores: ScoreTable, metrics: Mapping[str, MetricInfo]) -> Iterator[str]:
     names = scores.metric_names(metrics)
     order = f"Best {code(PRIMARY)} first; " if PRIMARY in names else ""
@@ -143,6 +160,36 @@ def _reading(scores: ScoreTable, metrics: Mapping[str, MetricInfo]) -> Iterator[
         yield f"{order}**bold** is the best of a column, ties as displayed included."
     if any(row.seeds and row.seeds > 1 for row in scores.rows):
         yield "±: sample standard deviation over seeds."
+    yield from _ranks_note(scores)
+    yield from _intervals_note(scores)
+
+
+def _ranks_note(scores: ScoreTable) -> Iterator[str]:
+    if scores.ranks is None:
+        return
+    if scores.ranks.why_not:
+        yield f"Ranks not computed: {escape(scores.ranks.why_not)}."
+        return
+    yield (
+        f"Rows that share a rank cannot be told apart by {code(PRIMARY)} on these images: each is "
+        "tested against the first of its group (paired sign-flip permutation test over scenes, "
+        "seeds averaged image by image, 5% for the whole table by Holm's step-down over all pairs "
+        "of rows)."
+    )
+
+
+def _intervals_note(scores: ScoreTable) -> Iterator[str]:
+    found = [row for row in scores.rows if PRIMARY in row.summaries and row.interval(PRIMARY)]
+    if not found:
+        return
+    clusters = {entry.score.clusters for row in found for entry in row.entries} - {None}
+    drawn = f" over {max(filter(None, clusters)):,} scenes" if clusters else ""
+    seeds = "; over seeds the mean of theirs" if any((row.seeds or 0) > 1 for row in found) else ""
+    yield (
+        f"95%: interval of the mean of {code(PRIMARY)} over images like these, studentised "
+        f"bootstrap{drawn}{seeds}. Intervals of two rows may overlap though their ranks differ: "
+        "ranks compare image by image."
+    )
 
 
 def _row_notes(group: DataGroup, scores: ScoreTable) -> Iterator[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -123,13 +123,44 @@ class Row:
             for name in shared
         }
 
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """The 95% interval of a metric: over several seeds the mean of theirs; None without."""
+        held = [entry.score.metrics[name].ci95 for entry in self.entries]
+        known = [interval for interval in held if interval is not None]
+        if not known or len(known) < len(held):
+            return None
+        low, high = (sum(ends) / len(known) for ends in zip(*known, strict=True))
+        return low, high
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks of a table's rows by `PRIMARY`, as far as its images can tell the rows apart.
+
+    Attributes:
+        spans: First and last rank of the group a row is in, by the row's index; rows without a
+            figure and such whose epoch was chosen on the test images (unless all were) are left
+            out.
+        why_not: Why there are none; "" where there are.
+    """
+
+    spans: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    why_not: str = ""
+
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """The rows that may be compared: one set of test images, one protocol; best first."""
+    """The rows that may be compared: one set of test images, one protocol; best first.
+
+    Attributes:
+        protocol: What they were scored under.
+        rows: In order.
+        ranks: None where there is nothing to rank (`bench.report.ranks` fills them in).
+    """
 
     protocol: ProtocolPart
     rows: tuple[Row, ...]
+    ranks: Ranks | None = None
 
     def metric_names(self, known: Mapping[str, MetricInfo]) -> list[str]:
         """The columns: registered metrics in their order, then those nobody registers any more."""

@@ -189,6 +189,20 @@ def test_decode_is_read_out_of_one_fit(tmp_path: Path) -> None:
     assert not torch.equal(read["hard"], read["soft"])
 
 
+def test_a_fit_begun_for_one_row_goes_on_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    data, told = walls(48, 64), []
+    context = FitContext(
+        seed=1, device=CPU, checkpoints=tmp_path, report=lambda **_: told.append(_["epoch"])
+    )
+    method(decode="soft").fit(data, context)
+    told.clear()
+    method(decode="hard").fit(data, context)
+    assert told == []
+
+
 def test_a_fit_is_determined_by_its_seed() -> None:
     one, same, other = tensors(fitted()), tensors(fitted()), tensors(fitted(seed=2))
     assert all(torch.equal(one[name], same[name]) for name in one)

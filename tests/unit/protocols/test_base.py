@@ -58,8 +58,7 @@ GOLDEN = {
     "nyu-adabins": EIGEN | {"flip": True, "clamp_each": [0.001, 10.0], "nonfinite": "clamp"},
     "nyu-zoedepth": EIGEN | {"flip": True, "nonfinite": "clamp"},
     "nyu-marigold": EIGEN | {"alignment": "lstsq-affine-depth"},
-    "nyu-affine-disparity": EIGEN
-    | {"alignment": "lstsq-affine-disparity", "disparity_min": 0.001},
+    "nyu-affine-disparity": EIGEN | {"alignment": "lstsq-affine-disparity", "disparity_min": 0.001},
     "nyu-moge-affine-disparity": SETTINGS
     | {
         "valid_min": 0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,8 @@ def make_record(
     device: str = "Test CPU",
     error: str | None = None,
     minute: int = 0,
+    ci95: Mapping[str, tuple[float, float]] | None = None,
+    clusters: int | None = None,
 ) -> Record:
     """A record; what is not given is the same every time. `minute` orders records by age."""
     data = {
@@ -172,7 +174,11 @@ def make_record(
             Score(
                 key=digest("score", cell, protocol.sha256),
                 protocol=protocol,
-                metrics={name: MetricValue(mean=value) for name, value in values.items()},
+                metrics={
+                    name: MetricValue(mean=value, ci95=(ci95 or {}).get(name))
+                    for name, value in values.items()
+                },
+                clusters=clusters,
                 invalid=Invalid(**(invalid or {})),
                 images=data["test_images"],
             )
@@ -206,3 +212,38 @@ def write_records(folder: Path, *records: Record) -> Path:
         text = json.dumps(record.model_dump(mode="json"))
         (folder / f"{record.id}.json").write_text(text, encoding="utf-8")
     return folder
+
+
+def write_values(
+    folder: Path,
+    record: Record,
+    values: Mapping[str, Sequence[float]],
+    *,
+    scenes: Sequence[str | None] | None = None,
+    ids: Sequence[str] | None = None,
+) -> Record:
+    """Write a record with per-image values by metric, the same for each of its protocols."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count = len(next(iter(values.values())))
+    ids = [f"{index:05d}" for index in range(count)] if ids is None else ids
+    parts = [
+        pa.table(
+            {
+                "id": list(ids),
+                "scene": pa.array([None] * count if scenes is None else list(scenes), pa.string()),
+                "scene_type": pa.array([None] * count, pa.string()),
+                "protocol": [score.protocol.name] * count,
+                **{
+                    name: pa.array(list(map(float, column)), pa.float32(), from_pandas=True)
+                    for name, column in values.items()
+                },
+            }
+        )
+        for score in record.scores
+    ]
+    record = record.model_copy(update={"per_image": f"{record.id}.parquet"})
+    write_records(folder, record)
+    pq.write_table(pa.concat_tables(parts), folder / f"{record.id}.parquet")
+    return record
