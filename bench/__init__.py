@@ -30,6 +30,7 @@ _HOME = {
     "create_method": "bench.api",
     "hookimpl": "bench.hookspecs",
     "load_records": "bench.records",
+    "location_param": "bench.method",
     "predict_param": "bench.method",
     "run_suite": "bench.api",
 }

@@ -25,7 +25,7 @@ class Artifact:
 
     Attributes:
         kind: fits, checkpoints (of unfinished fits), predictions, pictures, segments,
-            data or logs.
+            data, ranks (of leaderboards) or logs.
         path: Its folder or file.
         size: Bytes on disk.
         modified: Unix time of its last change.
@@ -67,7 +67,7 @@ def artifacts(records: Path) -> list[Artifact]:
 
 
 def _entries() -> Iterator[tuple[str, Path]]:
-    for kind in ("fits", "predictions", "pictures", "segments", "data", "logs"):
+    for kind in ("fits", "predictions", "pictures", "segments", "data", "ranks", "logs"):
         folder = cache_root() / kind
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             yield ("checkpoints" if path.suffix == ".checkpoints" else kind), path

@@ -101,6 +101,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--out", type=Path, metavar="DIR", help="where the leaderboard is written")
 
+    rescore = verb(
+        verbs, "rescore", _run, "score predictions that were kept (predictions: keep); run no method"
+    )
+    _suite_arguments(rescore)
+    rescore.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    rescore.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="worker processes (1)"
+    )
+    rescore.add_argument("--out", type=Path, metavar="DIR", help="where the leaderboard is written")
+    rescore.set_defaults(rescore_only=True)
+
     board = verb(verbs, "leaderboard", _leaderboard, "write the leaderboard of a records folder")
     _records_argument(board)
     board.add_argument("--out", type=Path, metavar="DIR", help="the records folder's parent")
@@ -109,6 +120,16 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("id", help="the record's id, or the beginning of it")
     show.add_argument("--json", action="store_true", help="as JSON")
     _records_argument(show)
+
+    compare = verb(verbs, "compare", _compare, "which of two records is better, and how surely")
+    for side in ("a", "b"):
+        compare.add_argument(side, metavar="ID", help="a record's id, or the beginning of it")
+    compare.add_argument(
+        "--metric", action="append", default=[], metavar="NAME", help="only this; may be repeated"
+    )
+    compare.add_argument("--protocol", metavar="NAME", help="only this; all they share by default")
+    compare.add_argument("--json", action="store_true", help="as JSON")
+    _records_argument(compare)
 
     data = verbs.add_parser("data", help="make and inspect data sets").add_subparsers(
         title="commands", metavar="COMMAND", required=True
@@ -149,7 +170,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 KINDS = ("methods", "datasets", "protocols", "metrics", "suites", "plugins")
-CACHE_KINDS = ("fits", "checkpoints", "predictions", "pictures", "segments", "data", "logs")
+CACHE_KINDS = (
+    "fits",
+    "checkpoints",
+    "predictions",
+    "pictures",
+    "segments",
+    "data",
+    "ranks",
+    "logs",
+)
 
 
 class _Version(argparse.Action):
@@ -237,6 +267,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         executor=getattr(arguments, "executor", "local"),
         workers=getattr(arguments, "workers", 1),
         force=arguments.force,
+        rescore_only=getattr(arguments, "rescore_only", False),
     )
 
 
@@ -321,6 +352,23 @@ def _show(arguments: argparse.Namespace) -> int:
         _print_json(record.model_dump(mode="json"))
     else:
         print_record(_console(), record)
+    return OK
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from bench.report.compare import compare_records, print_comparison
+
+    found = compare_records(
+        arguments.records,
+        (arguments.a, arguments.b),
+        _registry(arguments).metrics,
+        metrics=arguments.metric,
+        protocol=arguments.protocol,
+    )
+    if arguments.json:
+        _print_json(found.as_json())
+    else:
+        print_comparison(_console(), found)
     return OK
 
 

@@ -36,8 +36,9 @@ from bench.method import FitContext, Method
 from bench.metrics.base import Metric
 from bench.metrics.standard import METRICS
 from bench.plan import Cell, Wanted
-from bench.predictions import Passes
+from bench.predictions import Passes, is_kept
 from bench.protocols.presets import NYU_STUDY
+from bench.protocols.base import FramedProtocol
 from bench.provenance import environment
 from bench.records import (
     KEY_LENGTH,
@@ -83,6 +84,7 @@ class Job:
         device: ``cpu``, ``cuda:0``.
         records: The records folder.
         owners: By method: the plugin's name and version.
+        rescore_only: Only kept predictions are scored; no method is made.
     """
 
     cells: tuple[Cell, ...]
@@ -96,6 +98,7 @@ class Job:
     device: str
     records: Path
     owners: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    rescore_only: bool = False
 
 
 def run_job(
@@ -235,8 +238,10 @@ class _CellRun:
         self.cell = cell
         self.job = job = shared.job
         self.device = torch.device(job.device)
-        self.train = replace(job.train, segments=cell.segments)
-        self.test = replace(job.test, segments=cell.segments)
+        # Scoring looks at no segments, so kept predictions need none.
+        segments = None if job.rescore_only else cell.segments
+        self.train = replace(job.train, segments=segments)
+        self.test = replace(job.test, segments=segments)
         self._metrics = [shared.metrics[name] for name in job.metrics]
         self._fits = shared.fits
         self._emit = shared.emit
@@ -261,6 +266,8 @@ class _CellRun:
     @cached_property
     def method(self) -> Method:
         """The method, ready to predict; fitted or loaded on first use."""
+        if self.job.rescore_only:
+            raise BlockedError("some of the predictions were not kept; 'bench run' makes them")
         method = self.new_method()
         if method.fitted:
             self._fit = self._fits.ready(self.cell, self)
@@ -287,8 +294,9 @@ class _CellRun:
             self.tell("start", device=self.job.device)
             started = _now()
             try:
-                for item in self.cell.weights:
+                for item in () if self.job.rescore_only else self.cell.weights:
                     item.fetch()
+                wanted, lacking = self._scorable(wanted)
                 record, values = self._measure(wanted, started)
             except BlockedError as error:
                 self.tell("blocked", reason=_line(error))
@@ -301,7 +309,32 @@ class _CellRun:
                     score.protocol.name: {k: v.mean for k, v in score.metrics.items()}
                     for score in record.scores
                 }
-                self.tell("done", record=record.id, scores=means)
+                if lacking:
+                    reason = f"{', '.join(means)} scored, but {lacking}"
+                    self.tell("blocked", reason=reason, record=record.id)
+                else:
+                    self.tell("done", record=record.id, scores=means)
+
+    def _scorable(self, wanted: Sequence[Wanted]) -> tuple[Sequence[Wanted], str]:
+        """The scores that can be made, and why others cannot: all, unless only to be rescored.
+
+        Raises:
+            BlockedError: None can be made.
+        """
+        if not self.job.rescore_only:
+            return wanted, ""
+        size = self.test[0].depth.shape
+        kept = [item for item in wanted if self._is_kept(item.protocol.at(*size))]
+        names = [item.protocol.name for item in wanted if item not in kept]
+        lacking = f"no predictions were kept for {', '.join(names)}" if names else ""
+        if not kept:
+            raise BlockedError(f"{lacking}; 'bench run' with predictions: keep makes and keeps them")
+        return kept, lacking
+
+    def _is_kept(self, protocol: FramedProtocol) -> bool:
+        passes = [protocol.view, *([protocol.view.mirror()] if protocol.flip else [])]
+        keys = self.cell.keys
+        return all(is_kept(keys.prediction(window)) for window in passes)
 
     def _still_missing(self) -> tuple[Wanted, ...]:
         """The scores no record holds by now: another run may have made some since the plan."""

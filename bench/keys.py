@@ -53,6 +53,7 @@ def cell_keys(
     train: Mapping[str, str] | None,
     test: Mapping[str, str],
     seed: int | None,
+    location_params: Iterable[str] = (),
 ) -> CellKeys:
     """The keys of a cell.
 
@@ -61,14 +62,17 @@ def cell_keys(
         code_sha256: The hash of its code (`bench.code.code_of`).
         params: All parameters, JSON-able.
         predict_params: The names of those that leave the fit alone.
-        weights: What stands for each set of pretrained weights (`Weights.key`).
+        weights: What stands for each set of pretrained weights (`Weights.key`), and for the other
+            files that parameters name.
         train: `subset_identity` of the training images; None where the method does not learn.
         test: `subset_identity` of the test images.
         seed: None for methods that are not seeded.
+        location_params: The names of those that say where files lie.
     """
     late = set(predict_params)
-    # `weights` is a name or a path; what it stands for is in the keys already, by content.
-    early = params.keys() - late - {"weights"}
+    # `weights` is a name or a path; what it stands for is in the keys already, by content. So is
+    # what lies in other places.
+    early = params.keys() - late - {"weights"} - set(location_params)
     early_params = {name: value for name, value in params.items() if name in early}
     late_params = {name: value for name, value in params.items() if name in late}
     question = ["fit", method, early_params, list(weights), train, seed]

@@ -39,6 +39,7 @@ def catalogue(registry: Registry) -> dict[str, list[dict[str, Any]]]:
                 "version": registry.protocols[name].version,
                 "sha256": registry.protocols[name].sha256,
                 "settings": registry.protocols[name].settings,
+                "source": registry.protocols[name].source,
             }
             for name in registry.protocols
         ],

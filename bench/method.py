@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from bench.data.base import Subset
     from bench.data.segments import SegmentsChoice
     from bench.encoders.weights import Weights
+    from bench.protocols.base import Protocol
 
 
 class Params(BaseModel):
     """A method's parameters. Unknown keys are refused; values are frozen.
 
     Each field is a *fit* parameter (it changes what is learned; the default) or a *predict*
-    parameter (`predict_param`: it only changes what is read out of a finished fit).
+    parameter (`predict_param`: it only changes what is read out of a finished fit), or says where
+    files lie (`location_param`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
@@ -38,12 +40,31 @@ class Params(BaseModel):
     @classmethod
     def predict_names(cls) -> frozenset[str]:
         """The names of the predict parameters."""
+        return cls._of_stage("predict")
+
+
+    @classmethod
+    def location_names(cls) -> frozenset[str]:
+        """The names of the parameters that only say where files lie."""
+        return cls._of_stage("location")
+
+    @classmethod
+    def _of_stage(cls, stage: str) -> frozenset[str]:
         extras = ((name, info.json_schema_extra) for name, info in cls.model_fields.items())
         return frozenset(
             name
             for name, extra in extras
-            if isinstance(extra, dict) and extra.get("stage") == "predict"
+            if isinstance(extra, dict) and extra.get("stage") == stage
         )
+
+
+def location_param(default: Any, **field_options: Any) -> Any:
+    """Declare a parameter that says where files lie, and is in no key.
+
+    What lies there is, by `Method.content`: a folder that moves makes nothing new. Takes what
+    `pydantic.Field` takes.
+    """
+    return Field(default, json_schema_extra={"stage": "location"}, **field_options)
 
 
 def predict_param(default: Any, **field_options: Any) -> Any:
@@ -137,6 +158,28 @@ class Method(ABC):
     def output_of(cls, params: Any) -> Output:
         """What its numbers mean under these parameters."""
         return cls.output
+
+    @classmethod
+    def accepts(cls, params: Any, protocol: Protocol) -> None:
+        """Refuse a protocol that these parameters cannot serve. Raises `ProtocolError`."""
+
+    @classmethod
+    def content(cls, params: Any, test: Subset) -> str | None:
+        """What stands, in the keys, for the files that parameters name (`location_param`).
+
+        Called when planning, so it must not import torch.
+
+        Args:
+            params: An instance of `cls.Params`.
+            test: The test images.
+
+        Returns:
+            A hash over the files' content; None where parameters name no files but weights.
+
+        Raises:
+            DataError: The files are not what the test images need.
+        """
+        return None
 
     @classmethod
     def supervision(cls, params: Any) -> Supervision:

@@ -119,6 +119,7 @@ def make_plan(
     *,
     limit: int | None = None,
     force: bool = False,
+    rescore: bool = False,
 ) -> Plan:
     """Find out what a suite still has to make.
 
@@ -128,6 +129,7 @@ def make_plan(
         records: What is known.
         limit: The first `limit` training and test images only.
         force: Take nothing as known.
+        rescore: No method is going to run, so nothing that methods need can block a cell.
 
     Raises:
         DataError: The data set is missing or not in its layout.
@@ -139,10 +141,12 @@ def make_plan(
     known = _Known(() if force else records)
     identities = _Identities(
         dataset=suite.dataset,
+        subset=test,
         train=subset_identity(train),
         test=subset_identity(test),
         metrics=suite.metrics,
         metrics_code=metrics_code(metrics).sha256,
+        rescore=rescore,
     )
     cells = tuple(_plan_cell(spec, suite.protocols, identities, known) for spec in suite.cells)
     names = {spec.method.name for spec in suite.cells}
@@ -160,10 +164,12 @@ def metrics_code(metrics: Iterable[Metric]) -> Code:
 @dataclass(frozen=True)
 class _Identities:
     dataset: Dataset
+    subset: Subset
     train: Mapping[str, str]
     test: Mapping[str, str]
     metrics: tuple[str, ...]
     metrics_code: str
+    rescore: bool = False
     sources: dict[SegmentsChoice, SegmentSource] = field(default_factory=dict)
 
     def learned_from(self, spec: CellSpec) -> dict[str, str] | None:
@@ -206,18 +212,25 @@ def _plan_cell(
     output = method.output_of(params)
     for protocol in protocols:
         check_output(protocol, output, f"method '{method.name}'")
+        method.accepts(params, protocol)
     code = _method_code(method)
     weights = tuple(method.weights(params))
     segments = identities.segments(method.segments(params))
+    content = method.content(params, identities.subset)
     keys = cell_keys(
         method=method.name,
         code_sha256=code.sha256,
         params=params.model_dump(mode="json"),
         predict_params=params.predict_names(),
-        weights=[item.key() for item in weights] + ([segments.key] if segments else []),
+        weights=[
+            *(item.key() for item in weights),
+            *([segments.key] if segments else []),
+            *([content] if content is not None else []),
+        ],
         train=identities.learned_from(spec),
         test=identities.test,
         seed=spec.seed,
+        location_params=params.location_names(),
     )
     scores = tuple(
         Wanted(
@@ -236,7 +249,7 @@ def _plan_cell(
     needs: list[Availability | SegmentAvailability] = [item.availability() for item in weights]
     if segments is not None:
         needs.append(segments.availability())
-    state, reason = _state(keys, code, needs, missing, known)
+    state, reason = _state(keys, code, [] if identities.rescore else needs, missing, known)
     return Cell(spec, keys, code, weights, segments, scores, missing, output, state, reason)
 
 

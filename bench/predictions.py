@@ -27,6 +27,11 @@ def folder_of(key: str) -> Path:
     return cache_root() / "predictions" / key
 
 
+def is_kept(key: str) -> bool:
+    """Whether the pass of a predict key is there, finished."""
+    return (folder_of(key) / FILE).is_file()
+
+
 class KeptPass:
     """A finished pass, read by image id."""
 
@@ -80,7 +85,7 @@ class Passes:
 
     def kept(self, key: str) -> KeptPass | None:
         """The finished pass of a key, or None."""
-        if key not in self._kept and (folder_of(key) / FILE).is_file():
+        if key not in self._kept and is_kept(key):
             self._kept[key] = self._stack.enter_context(_closing(KeptPass(folder_of(key))))
         return self._kept.get(key)
 

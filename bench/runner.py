@@ -36,6 +36,7 @@ class Options:
         executor: Where cells run.
         workers: Worker processes.
         force: Make everything again.
+        rescore_only: Score predictions that were kept; run no method.
     """
 
     records: Path = DEFAULT_RECORDS
@@ -47,6 +48,7 @@ class Options:
     executor: str = "local"
     workers: int = 1
     force: bool = False
+    rescore_only: bool = False
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -93,7 +95,14 @@ def plan_suite(path: str | Path, registry: Registry, options: Options) -> Plan:
     """Plan a suite against the records folder."""
     suite = load(path, registry, options)
     known = load_records(options.records) if options.records.is_dir() else []
-    return make_plan(suite, registry, known, limit=options.limit, force=options.force)
+    return make_plan(
+        suite,
+        registry,
+        known,
+        limit=options.limit,
+        force=options.force,
+        rescore=options.rescore_only,
+    )
 
 
 def run_suite(
@@ -162,7 +171,8 @@ def _run_missing(
         console.print(line, markup=False, highlight=False)
 
     plan.suite.dataset.prepare(say)
-    _make_segments(plan, device, say)
+    if not options.rescore_only:
+        _make_segments(plan, device, say)
     plan.suite.dataset.close()
     jobs = make_jobs(plan, options, device)
     with Watcher(console, sum(len(job.cells) for job in jobs)) as watcher:
@@ -196,6 +206,7 @@ def make_jobs(plan: Plan, options: Options, device: str) -> list[Job]:
             metrics=plan.suite.metrics,
             keep=plan.suite.predictions == "keep",
             force=options.force,
+            rescore_only=options.rescore_only,
             device=device,
             records=options.records,
             owners=plan.owners,

@@ -1,6 +1,6 @@
 """A suite's qualitative figure: a few test images, what is true, and what each method says.
 
-Rows are test images; columns are the image, its segments where the data has them, the ground truth
+Columns are test images; rows are the image, its segments where the data has them, the ground truth
 and every cell of the suite. All depth is in metres on one colour scale with one bar.
 """
 
@@ -60,43 +60,51 @@ def _draw(
     from matplotlib.figure import Figure
 
     view = plan.suite.protocols[0].at(*samples[0].depth.shape).view
-    columns = _truths(samples, view)
-    columns += [
+    bands = _truths(samples, view)
+    bands += [
         (clean(cell.label), [_on_view(kept.get(sample.id), view) for sample in samples])
         for cell, kept in shown
     ]
     height = CELL_INCHES * view.height / view.width
     figure = Figure(
-        figsize=(CELL_INCHES * len(columns) + 0.9, height * len(samples) + 0.75),
+        figsize=(CELL_INCHES * len(samples) + 2.6, height * len(bands) + 0.6),
         dpi=DPI,
         layout="constrained",
     )
-    axes: Any = figure.subplots(len(samples), len(columns), squeeze=False)
-    scale = _scale(columns)
-    drawn = None
-    for place, (title, panels) in enumerate(columns):
-        axes[0][place].set_title(_wrapped(title), fontsize=7)
-        for row, panel in enumerate(panels):
-            axis = axes[row][place]
-            axis.set_axis_off()
-            if panel is None:
-                continue
-            if panel.ndim == 3:
-                axis.imshow(panel, interpolation="nearest")
-                continue
-            drawn = axis.imshow(
-                np.ma.masked_less_equal(panel, 0),
-                cmap=_colours(),
-                vmin=scale[0],
-                vmax=scale[1],
-                interpolation="nearest",
-            )
-    if drawn is not None:
-        figure.colorbar(drawn, ax=axes.ravel().tolist(), label="depth (m)", shrink=0.8, pad=0.01)
+    axes: Any = figure.subplots(len(bands), len(samples), squeeze=False)
+    scale = _scale(bands)
+    for row, (title, panels) in zip(axes, bands, strict=True):
+        for axis, panel in zip(row, panels, strict=True):
+            axis.set(xticks=[], yticks=[], frame_on=False)
+            if panel is not None:
+                _show(axis, panel, scale)
+        row[0].set_ylabel(
+            _wrapped(title), fontsize=8, rotation=0, ha="right", va="center", labelpad=6
+        )
+    _bar(figure, axes, scale)
     figure.suptitle(_caption(plan), fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _show(axis: Any, panel: Image, scale: tuple[float, float]) -> None:
+    if panel.ndim == 3:
+        axis.imshow(panel, interpolation="nearest")
+        return
+    depth = np.ma.masked_less_equal(panel, 0)
+    limits = dict(zip(("vmin", "vmax"), scale, strict=True))
+    axis.imshow(depth, cmap=_colours(), interpolation="nearest", **limits)
+
+
+def _bar(figure: Any, axes: Any, scale: tuple[float, float]) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    shades = ScalarMappable(Normalize(*scale), _colours())
+    figure.colorbar(
+        shades, ax=axes.ravel().tolist(), label="depth (m)", pad=0.02, shrink=0.6, aspect=40
+    )
 
 
 def _colours() -> Any:
@@ -154,7 +162,7 @@ def _scale(columns: Sequence[tuple[str, list[Any]]]) -> tuple[float, float]:
 def _wrapped(title: str) -> str:
     import textwrap
 
-    return "\n".join(textwrap.wrap(title, 22)[:3])
+    return "\n".join(textwrap.wrap(title, 20)[:4])
 
 
 def _caption(plan: Plan) -> str:

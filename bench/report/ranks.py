@@ -52,8 +52,8 @@ def _ranks(table: ScoreTable, files: Mapping[str, Path]) -> Ranks | None:
     memo = cache_root() / "ranks" / f"{_key(table, known)}.json"
     try:
         spans = _recalled(memo, len(rows)) or _made(table.protocol.name, known, memo)
-    except RecordError as error:
-        return Ranks(why_not=str(error))
+    except RecordError:
+        return Ranks(why_not="the per-image values of a row cannot be read")
     if spans is None:
         return Ranks(why_not="the rows were not scored on the same images")
     return Ranks(spans=dict(zip(ranked, spans, strict=True)))

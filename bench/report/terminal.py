@@ -40,16 +40,16 @@ def print_suite(
     newest = _newest(records, frozenset(cell_keys))
     cells = [newest[key] for key in dict.fromkeys(cell_keys) if key in newest]
     for title, scored in _by_protocol(cells).items():
-        _say(console, "")
-        _say(console, title, bold=True)
-        _print_table(console, *_suite_table(scored, registry.metrics))
+        say(console, "")
+        say(console, title, bold=True)
+        print_table(console, *_suite_table(scored, registry.metrics))
     _print_differences(console, cells, registry.metrics)
     failed = [cell.failure for cell in cells if cell.failure is not None]
     if failed:
-        _say(console, "")
-        _say(console, f"{text.plural(len(failed), 'cell')} failed", bold=True)
+        say(console, "")
+        say(console, f"{text.plural(len(failed), 'cell')} failed", bold=True)
     for record in failed:
-        _say(console, f"{_label(record)}: {wording.failure(record)} (record {record.id})")
+        say(console, f"{_label(record)}: {wording.failure(record)} (record {record.id})")
 
 
 class _Known:
@@ -124,10 +124,10 @@ def _print_differences(
             for name in names
         ]
         rows.append([clean(item.row.label, LABEL_LIMIT), *shown, clean(item.reported.label)])
-    _say(console, "")
-    _say(console, "as reported, in brackets measured minus reported", bold=True)
+    say(console, "")
+    say(console, "as reported, in brackets measured minus reported", bold=True)
     headers = ["method", *(_header(metrics[name]) for name in names), "reported as"]
-    _print_table(console, headers, rows)
+    print_table(console, headers, rows)
 
 
 def _protocol(protocol: ProtocolPart) -> str:
@@ -147,7 +147,7 @@ def _label(record: Record) -> str:
     return f"{clean(record.label, LABEL_LIMIT)}{seed}"
 
 
-def _print_table(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print as a table; in a terminal too narrow for it as a few lines a row."""
     sides = ["left", *["right"] * (len(headers) - 2), "left"]
     body = [list(row) for row in rows]
@@ -156,12 +156,12 @@ def _print_table(console: Console, headers: Sequence[str], rows: Sequence[Sequen
     ).splitlines()
     if not console.is_terminal or max(map(len, lines)) <= console.width:
         for line in lines:
-            _say(console, line.rstrip())
+            say(console, line.rstrip())
         return
     for first, *others in rows:
-        _say(console, first)
+        say(console, first)
         for header, value in zip(headers[1:], others, strict=True):
-            _say(console, f"  {header}  {value}")
+            say(console, f"  {header}  {value}")
 
 
 # --- one record -------------------------------------------------------------------------------
@@ -170,16 +170,16 @@ def _print_table(console: Console, headers: Sequence[str], rows: Sequence[Sequen
 def print_record(console: Console, record: Record) -> None:
     """Print everything a record says but its training curve and code hashes by module."""
     for title, facts in _sections(record):
-        _say(console, "")
-        _say(console, title, bold=True)
+        say(console, "")
+        say(console, title, bold=True)
         width = max(map(len, facts), default=0)
         for name, value in facts.items():
-            _say(console, f"  {name:<{width}}  {value}")
+            say(console, f"  {name:<{width}}  {value}")
     if record.error is not None:
-        _say(console, "")
-        _say(console, "traceback", bold=True)
+        say(console, "")
+        say(console, "traceback", bold=True)
         for line in record.error.traceback.splitlines():
-            _say(console, f"  {' ' * (len(line) - len(line.lstrip()))}{clean(line)}")
+            say(console, f"  {' ' * (len(line) - len(line.lstrip()))}{clean(line)}")
 
 
 def _sections(record: Record) -> Iterator[tuple[str, dict[str, str]]]:
@@ -286,7 +286,7 @@ def _json(value: object) -> str:
     return clean(json.dumps(value, ensure_ascii=False))
 
 
-def _say(console: Console, line: str, *, bold: bool = False) -> None:
+def say(console: Console, line: str, *, bold: bool = False) -> None:
     """Print one line as it is: no markup, no wrapping, no character the output cannot hold."""
     safe = line.encode(console.encoding, "replace").decode(console.encoding)
     style = "bold" if bold else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -57,10 +58,20 @@ def broken(label, body):
     })
 
 
+class Relative(Method):
+    name = "relative"
+    summary = "depth up to scale and shift"
+    output = "affine-depth"
+
+    def predict(self, batch):
+        return batch.image[:, :1] * 0 - 3
+
+
 @hookimpl
 def register_methods():
     return [
         Flat,
+        Relative,
         broken("raises", "raise RuntimeError('no such luck\\\\\\\\nsecond line')"),
         broken("exits", "raise SystemExit(3)"),
         broken("wrong-type", "return [1]"),
@@ -255,14 +266,72 @@ def test_kept_predictions_are_scored_without_the_method(
     path = suite(here, "- name: flat\n", extra="predictions: keep")
     main(["run", path])
     cache = Path(os.environ["BENCH_CACHE"])
-    import shutil
-
     shutil.rmtree(cache / "fits")
     main(["run", path, "--force"])
     first, second = records()
     assert len(fits(here)) == 1, "nothing was fitted again"
     values = [{k: v.mean for k, v in item.scores[1].metrics.items()} for item in (first, second)]
     assert values[0] == values[1]
+
+
+def test_rescore_scores_kept_predictions_and_runs_no_method(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = suite(here, "- name: flat\n", extra="predictions: keep")
+    main(["run", path])
+    shutil.rmtree(Path(os.environ["BENCH_CACHE"]) / "fits")
+    wider = ["--set", "protocols=[full, nyu-eigen, nyu-marigold]"]
+    assert main(["rescore", path, *wider]) == 0
+    made = records()[1]
+    assert [item.protocol.name for item in made.scores] == [
+        "nyu-eigen-scaled",
+        "nyu-marigold-scaled",
+    ]
+    assert made.cost.predict_seconds is None
+    assert len(fits(here)) == 1, "nothing was fitted again"
+    main(["run", path, *wider, "--records", "fresh/records"])
+    fresh = {item.key: item.metrics for item in load_records("fresh/records")[0].scores}
+    assert {item.key: item.metrics for item in made.scores}.items() <= fresh.items()
+    capsys.readouterr()
+    assert main(["rescore", path, *wider]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_rescore_lists_what_was_not_kept_and_exits_1(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = suite(here, "- name: flat\n- name: constant-depth\n", extra="predictions: keep")
+    main(["run", path, "--only", "flat", "--set", "protocols=[full]"])
+    capsys.readouterr()
+    assert main(["rescore", path, "--set", "protocols=[nyu-eigen, nyu-study]"]) == 1
+    shown = capsys.readouterr().out
+    assert "BLOCKED constant-depth: no predictions were kept for nyu-eigen, nyu-study;" in shown
+    assert "nyu-eigen-scaled scored, but no predictions were kept for nyu-study" in shown
+    assert [item.protocol.name for item in records()[1].scores] == ["nyu-eigen-scaled"]
+    assert {item.method.name for item in records()} == {"flat"}
+
+
+def test_rescore_needs_no_weights(here: Path) -> None:
+    path = suite(here, "- {name: depthclip, params: {weights: here.pt}}\n")
+    assert main(["plan", path]) == 0
+    assert main(["rescore", path]) == 1
+    assert records() == []
+
+
+def test_a_protocol_that_cannot_score_a_method_is_refused_by_name(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = suite(here, "- name: flat\n- name: relative\n")
+    assert main(["run", path]) == 2
+    shown = capsys.readouterr().err
+    assert "protocol 'full'" in shown
+    assert "method 'relative', whose output is 'affine-depth'" in shown
+    assert records() == []
+    assert main(["run", path, "--set", "protocols=[nyu-marigold]"]) == 0
+    relative = next(item for item in records() if item.method.name == "relative")
+    assert relative.method.output == "affine-depth"
+    assert relative.scores[0].invalid.negative_scale_images == 0
+    assert main(["run", path, "--set", "protocols=[nyu-affine-disparity]"]) == 2
 
 
 def test_worker_processes_make_the_same_records(here: Path) -> None:

@@ -41,9 +41,9 @@ def colours_of(path: Path) -> set[tuple[int, ...]]:
     return {tuple(int(part) for part in value) for value in values[counts > 500]}
 
 
-def width_of(path: Path) -> int:
+def height_of(path: Path) -> int:
     with Image.open(path) as image:
-        return image.width
+        return image.height
 
 
 def test_no_pictures_no_figure(plan: Plan, tmp_path: Path) -> None:
@@ -65,13 +65,13 @@ def test_near_and_far_have_the_ends_of_one_colour_scale(plan: Plan, tmp_path: Pa
 
 def test_a_cell_made_elsewhere_is_left_out(plan: Plan, tmp_path: Path) -> None:
     keep(plan, 0, 1.0)
-    narrow = write_figure(plan, tmp_path)
-    assert narrow is not None
-    width = width_of(narrow)
+    short = write_figure(plan, tmp_path)
+    assert short is not None
+    height = height_of(short)
     keep(plan, 1, 1.0)
-    wide = write_figure(plan, tmp_path)
-    assert wide is not None
-    assert width_of(wide) > width
+    tall = write_figure(plan, tmp_path)
+    assert tall is not None
+    assert height_of(tall) > height
 
 
 def test_predictions_that_are_no_numbers_are_drawn_as_missing(plan: Plan, tmp_path: Path) -> None:
