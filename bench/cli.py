@@ -102,7 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="where the leaderboard is written")
 
     rescore = verb(
-        verbs, "rescore", _run, "score predictions that were kept (predictions: keep); run no method"
+        verbs,
+        "rescore",
+        _run,
+        "score predictions that were kept (predictions: keep); run no method",
     )
     _suite_arguments(rescore)
     rescore.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")

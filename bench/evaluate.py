@@ -194,9 +194,7 @@ def evaluate(
                 result.picture(samples, plain, pictured)
             for protocol in view.protocols:
                 with torch.inference_mode():
-                    scores = score_batch(
-                        protocol, plain, mirrored, target, valid, metrics, output
-                    )
+                    scores = score_batch(protocol, plain, mirrored, target, valid, metrics, output)
                 result.add(protocol.rules.name, scores)
         result.images.extend(
             {"id": item.id, "scene": item.scene, "scene_type": item.scene_type} for item in samples

@@ -37,8 +37,8 @@ from bench.metrics.base import Metric
 from bench.metrics.standard import METRICS
 from bench.plan import Cell, Wanted
 from bench.predictions import Passes, is_kept
-from bench.protocols.presets import NYU_STUDY
 from bench.protocols.base import FramedProtocol
+from bench.protocols.presets import NYU_STUDY
 from bench.provenance import environment
 from bench.records import (
     KEY_LENGTH,
@@ -315,7 +315,7 @@ class _CellRun:
                 else:
                     self.tell("done", record=record.id, scores=means)
 
-    def _scorable(self, wanted: Sequence[Wanted]) -> tuple[Sequence[Wanted], str]:
+    def _scorable(self, wanted: tuple[Wanted, ...]) -> tuple[tuple[Wanted, ...], str]:
         """The scores that can be made, and why others cannot: all, unless only to be rescored.
 
         Raises:
@@ -324,11 +324,13 @@ class _CellRun:
         if not self.job.rescore_only:
             return wanted, ""
         size = self.test[0].depth.shape
-        kept = [item for item in wanted if self._is_kept(item.protocol.at(*size))]
+        kept = tuple(item for item in wanted if self._is_kept(item.protocol.at(*size)))
         names = [item.protocol.name for item in wanted if item not in kept]
         lacking = f"no predictions were kept for {', '.join(names)}" if names else ""
         if not kept:
-            raise BlockedError(f"{lacking}; 'bench run' with predictions: keep makes and keeps them")
+            raise BlockedError(
+                f"{lacking}; 'bench run' with predictions: keep makes and keeps them"
+            )
         return kept, lacking
 
     def _is_kept(self, protocol: FramedProtocol) -> bool:

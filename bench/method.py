@@ -42,7 +42,6 @@ class Params(BaseModel):
         """The names of the predict parameters."""
         return cls._of_stage("predict")
 
-
     @classmethod
     def location_names(cls) -> frozenset[str]:
         """The names of the parameters that only say where files lie."""

@@ -16,6 +16,7 @@ import numpy as np
 from bench.errors import RecordError, UnknownNameError, suggestion
 from bench.records import ImageValues, ProtocolPart, Record, Score, find_record, image_values
 from bench.report import text, wording
+from bench.report.markup import has_unit
 from bench.report.tables import PRIMARY, MetricInfo
 from bench.report.terminal import print_table, say
 from bench.report.text import DASH, clean
@@ -119,7 +120,8 @@ class ProtocolComparison:
         """One sentence."""
         first = self.leading
         name, result = clean(first.metric.name), first.result
-        p = f"Holm-adjusted p {_p_value(first.p_holm)}"
+        shown = _p_value(first.p_holm)
+        p = f"Holm-adjusted p {shown if shown.startswith('<') else f'= {shown}'}"
         ahead = [sum(item.verdict == side for item in self.metrics) for side in (1, -1)]
         rest = (
             f"of {text.plural(len(self.metrics), 'metric')} A is significantly better in "
@@ -129,7 +131,8 @@ class ProtocolComparison:
             images = f"{text.plural(self.images, 'image')}"
             return f"The data cannot separate A and B on {name} ({p}, {images}); {rest}."
         better, worse = ("A", "B") if first.verdict > 0 else ("B", "A")
-        size = f"{abs(result.difference):.4f}"
+        unit = f" {clean(first.metric.unit)}" if has_unit(first.metric) else ""
+        size = f"{abs(result.difference):.4f}{unit}"
         way = "higher" if first.metric.higher_is_better else "lower"
         return f"{better} is better than {worse} on {name}: {size} {way} ({p}); {rest}."
 
@@ -431,4 +434,4 @@ def _signed(value: float, digits: int = 4) -> str:
 
 
 def _p_value(p: float) -> str:
-    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"

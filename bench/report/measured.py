@@ -9,6 +9,7 @@ from bench.records import Cost
 from bench.report import text, wording
 from bench.report.caveats import CHOSEN_ON_TEST, OLDER_CODE
 from bench.report.markup import LABEL_LIMIT, Link, bullets, metric_header, table
+from bench.report.protocol_effect import effect_section
 from bench.report.reported import Difference, Reported
 from bench.report.tables import PRIMARY, CostRow, DataGroup, MetricInfo, Row, ScoreTable
 from bench.report.text import DASH, code, escape
@@ -29,6 +30,7 @@ def data_section(
         if differences:
             yield "#### Measured minus reported"
             yield _difference_table(differences, metrics, link)
+    yield from effect_section(group, metrics)
     yield "### Cost"
     yield _cost_table(group.costs)
     yield _cost_note(group.costs)
@@ -207,13 +209,16 @@ def _row_notes(group: DataGroup, scores: ScoreTable) -> Iterator[str]:
 def _unusable_table(scores: ScoreTable) -> str:
     """Scored pixels whose raw prediction was unusable, summed over seeds; "" where none was."""
     body = []
+    aligned = scores.protocol.settings.get("alignment", "none") != "none"
     for row in scores.rows:
         invalid = [entry.score.invalid for entry in row.entries]
         counts = [sum(getattr(part, name) for part in invalid) for name in wording.UNUSABLE]
-        if any(counts):
-            affected = sum(part.images for part in invalid)
-            body.append([_label(row), *map(text.count, counts), text.count(affected)])
+        images = [sum(part.images for part in invalid)]
+        images += [sum(part.negative_scale_images for part in invalid)] if aligned else []
+        if any(counts) or any(images):
+            body.append([_label(row), *map(text.count, [*counts, *images])])
     headers = ["Method", *wording.UNUSABLE.values(), "Images affected"]
+    headers += ["Images with a negative scale"] if aligned else []
     return table(headers, body, range(1, len(headers))) if body else ""
 
 

@@ -241,6 +241,8 @@ def _score(score: Score) -> dict[str, str]:
     for field, words in wording.UNUSABLE.items():
         facts[f"{words.lower()} pixels"] = f"{getattr(score.invalid, field):,}"
     facts["images affected"] = f"{score.invalid.images:,}"
+    if score.protocol.settings.get("alignment", "none") != "none":
+        facts["images with a negative scale"] = f"{score.invalid.negative_scale_images:,}"
     facts["settings"] = wording.protocol(score.protocol.settings) or DASH
     facts["protocol sha256"] = clean(score.protocol.sha256)
     facts["score key"] = clean(score.key)

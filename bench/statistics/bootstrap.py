@@ -4,8 +4,8 @@ The images of one scene are alike, so scenes are drawn, each with all its images
 is a scene of its own this is the plain bootstrap. The interval is the studentised one
 (bootstrap-t; Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, section 12.5): each
 resample's mean is measured in its own standard error. In simulation with nominal 95%, skewed values
-and 8, 20 and 50 scenes it covers 93 to 94, 93 to 95 and 94 to 95%; the percentile interval covers
-84 to 86, 89 to 92 and 92 to 93%, BCa 85 to 88, 89 to 93 and 93 to 94%.
+and 8, 20 and 50 scenes it covers 92 to 95, 93 to 95 and 94 to 95%; the percentile interval covers
+84 to 86, 89 to 92 and 92 to 93%, BCa 85 to 88, 89 to 93 and 92 to 95%.
 
 N images, C clusters, M columns (metrics, or differences of metrics).
 """

@@ -18,7 +18,7 @@ from bench.types import Batch, Output, Supervision
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.contrib.predictions.files import Predictions
+    from .files import Predictions
     from bench.data.base import Subset
     from bench.protocols.base import Protocol
 
@@ -130,7 +130,7 @@ class OutsidePredictions(Method):
     @classmethod
     def content(cls, params: Any, test: Subset) -> str | None:
         """A hash over the predictions of the test images. Raises `DataError`."""
-        from bench.contrib.predictions.files import Predictions
+        from .files import Predictions
 
         with Predictions(params) as predictions:
             return predictions.checked(test.ids, test.dataset.splits()[test.split])
@@ -145,7 +145,7 @@ class OutsidePredictions(Method):
         import torch
 
         if self._opened is None:
-            from bench.contrib.predictions.files import Predictions
+            from .files import Predictions
 
             self._opened = Predictions(self.params)
         arrays = [self._opened.read(image_id) for image_id in batch.ids]

@@ -19,7 +19,7 @@ from bench.data.hashes import file_sha256
 from bench.errors import DataError
 
 if TYPE_CHECKING:
-    from bench.contrib.predictions import PredictionsParams
+    from . import PredictionsParams
 
 SUFFIXES = {".npy": "npy", ".png": "png", ".npz": "npz", ".h5": "h5", ".hdf5": "h5"}
 ARCHIVES = ("npz", "h5")
@@ -118,7 +118,7 @@ class _Npz(_Source):
 
 
 class _H5(_Source):
-    """Data sets by path in one HDF5 file; a ``/`` in an id is a group, or a ``\\`` in the name."""
+    """Data sets by path in one HDF5 file; a slash of an id is a group's, or a backslash."""
 
     def __init__(self, path: Path) -> None:
         import h5py
@@ -243,7 +243,9 @@ class Predictions:
         told = "; ".join(problem for problem in problems if problem)
         if told:
             raise DataError(f"{self}: {told}; check path, names, order and the data set")
-        used = [[image_id, name, self._source.sha256(str(name))] for image_id, name in names.items()]
+        used = [
+            [image_id, name, self._source.sha256(str(name))] for image_id, name in names.items()
+        ]
         return hashlib.sha256(json.dumps(used).encode()).hexdigest()
 
     def _shape(self, name: str) -> Shape | str:
@@ -283,8 +285,8 @@ def _format(params: PredictionsParams) -> tuple[str, str]:
         kind = SUFFIXES.get(path.suffix.lower(), "") if wanted == "auto" else wanted
         if kind not in ARCHIVES:
             raise DataError(
-                f"predictions '{path}': a single file must be .npz or .h5; name a folder of .npy or "
-                ".png files, or set format"
+                f"predictions '{path}': a single file must be .npz or .h5; name a folder of .npy "
+                "or .png files, or set format"
             )
         return kind, path.suffix
     found = {item.suffix for item in path.rglob("*") if item.suffix in (".npy", ".png")}

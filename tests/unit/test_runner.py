@@ -425,3 +425,50 @@ def test_choosing_the_epoch_on_test_is_flagged_and_keyed_apart(here: Path) -> No
     # The same suite with other test images is another fit.
     assert main(["run", path, "--limit", "1"]) == 0
     assert len({item.keys.fit for item in records() if item.label == "study"}) == 2
+
+
+MSA = """
+- name: msa
+  label: With SAM
+  params:
+    encoder:
+      embed_dim: 32
+      vision_cfg: {layers: [1, 1, 1, 1], width: 8, image_size: 64}
+      text_cfg: {width: 32, heads: 2, layers: 1}
+    weights: random-init
+    segments: sam
+    epochs: 1
+- name: constant-depth
+"""
+
+
+def test_cells_that_need_sam_are_blocked_until_segments_are_made(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.unit.encoders.tiny_sam import write_tiny_sam
+
+    path = suite(here, MSA)
+    assert main(["plan", path]) == 0
+    assert main(["run", path]) == 1, "blocked cells leave the suite incomplete"
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "BLOCKED With SAM" in shown
+    assert "bench data prepare" in shown
+    assert [item.method.name for item in records()] == ["constant-depth"]
+
+    write_tiny_sam(here / "sam.pth")
+    prepare = ["data", "prepare", path, "--segments", "sam", "--checkpoint", "sam.pth"]
+    assert main([*prepare, "--device", "cpu"]) == 0
+    assert "7 images segmented" in capsys.readouterr().out
+    assert main(["run", path]) == 0
+    [record] = [item for item in records() if item.method.name == "msa"]
+    assert record.status == "ok"
+    assert [item.origin for item in record.weights] == ["random-init", "file"]
+
+
+def test_a_sam_checkpoint_that_is_not_there_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = suite(here, MSA)
+    command = ["data", "prepare", path, "--segments", "sam", "--checkpoint", "nowhere.pth"]
+    assert main(command) == 2
+    assert "nowhere.pth" in capsys.readouterr().err.splitlines()[-1]

@@ -56,7 +56,7 @@ def test_a_clear_winner_is_named_with_size_and_certainty(tmp_path: Path) -> None
     out = text_of(comparison)
     assert "A  Ours" in out
     assert ids[1] in out
-    assert "A is better than B on abs_rel: 0.1000 lower (Holm-adjusted p <0.0001)" in out
+    assert "A is better than B on abs_rel: 0.1000 lower (Holm-adjusted p < 0.0001)" in out
     assert "of 2 metrics A is significantly better in 1, B in 0." in out
     assert "Holm's method for the metrics of the table" in out
     (protocol,) = comparison.protocols
@@ -66,6 +66,20 @@ def test_a_clear_winner_is_named_with_size_and_certainty(tmp_path: Path) -> None
     assert rmse.result.difference == 0
     assert rmse.p_holm == 1
     assert (protocol.images, protocol.clusters) == (IMAGES, IMAGES)
+
+
+def test_more_metrics_ask_for_more_certainty(tmp_path: Path) -> None:
+    names = ["rmse", "abs_rel", "log10"]
+    shift = 0.05 * np.where(np.arange(IMAGES) < 27, 1.0, -1.0)  # p near 0.04 by itself
+    ids = two(tmp_path, dict.fromkeys(names, EASY), dict.fromkeys(names, EASY + shift))
+    (alone,) = found(tmp_path, ids, metrics=["rmse"]).protocols[0].metrics
+    together = found(tmp_path, ids).protocols[0].metrics
+    assert alone.result.test.p_value == alone.p_holm < 0.05
+    assert alone.verdict == 1
+    assert [item.p_holm for item in together] == [pytest.approx(3 * alone.p_holm)] * 3
+    assert [item.verdict for item in together] == [0, 0, 0]
+    assert "A is better than B on rmse" in text_of(found(tmp_path, ids, metrics=["rmse"]))
+    assert " m lower (Holm-adjusted p = 0.0" in text_of(found(tmp_path, ids, metrics=["rmse"]))
 
 
 def test_the_order_of_the_two_changes_nothing_but_the_signs(tmp_path: Path) -> None:
