@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -302,8 +303,15 @@ def _plan(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from bench.runner import run_suite
+
+    # A cluster's polite kill leaves the store as clean as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
 
     console = _console()
     result = run_suite(

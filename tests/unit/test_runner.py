@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -472,3 +476,42 @@ def test_a_sam_checkpoint_that_is_not_there_is_one_line(
     command = ["data", "prepare", path, "--segments", "sam", "--checkpoint", "nowhere.pth"]
     assert main(command) == 2
     assert "nowhere.pth" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_goes_on_later(here: Path, kind: signal.Signals) -> None:
+    path = suite(here, "- name: sleepy\n- name: constant-depth\n")
+    (here / "plugins" / "sleepy.py").write_text(
+        "from bench import Method, hookimpl\n"
+        "class Sleepy(Method):\n"
+        "    name = summary = 'sleepy'\n"
+        "    def predict(self, batch):\n"
+        "        import pathlib, time\n"
+        "        if not pathlib.Path('awake').exists():\n"
+        "            pathlib.Path('asleep').touch()\n"
+        "            time.sleep(60)\n"
+        "        return batch.image[:, :1] * 0 + 1\n"
+        "@hookimpl\n"
+        "def register_methods():\n"
+        "    return [Sleepy]\n"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", path],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (here / "asleep").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(kind)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; run the same command again to go on" in err
+    assert "Traceback" not in err
+    left = [p.name for p in Path(os.environ["BENCH_CACHE"]).rglob("*.tmp")]
+    assert left == []
+    (here / "awake").touch()
+    assert main(["run", path]) == 0
+    assert len(records()) == 2
