@@ -158,7 +158,7 @@ class Method(ABC):
         """What its numbers mean under these parameters."""
         return cls.output
 
-    @classmethod
+    @classmethod  # noqa: B027 - optional
     def accepts(cls, params: Any, protocol: Protocol) -> None:
         """Refuse a protocol that these parameters cannot serve. Raises `ProtocolError`."""
 

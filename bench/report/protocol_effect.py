@@ -1,4 +1,4 @@
-"""What the protocol alone does: the same predictions, ranked under each protocol they were scored by.
+"""What the protocol alone does: the same methods, ranked under each protocol that scored them.
 
 Between the columns of these tables nothing differs but the protocol: no training, no method.
 """

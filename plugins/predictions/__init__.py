@@ -18,9 +18,10 @@ from bench.types import Batch, Output, Supervision
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .files import Predictions
     from bench.data.base import Subset
     from bench.protocols.base import Protocol
+
+    from .files import Predictions
 
 FIELDS = ("id", "index", "number")
 

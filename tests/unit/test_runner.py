@@ -315,6 +315,16 @@ def test_rescore_lists_what_was_not_kept_and_exits_1(
     assert {item.method.name for item in records()} == {"flat"}
 
 
+def test_rescore_makes_no_method_even_where_kept_predictions_vanish_meanwhile(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bench.execute.is_kept", lambda key: True)
+    assert main(["rescore", suite(here, "- name: flat\n")]) == 1
+    assert "BLOCKED flat #1: some of the predictions were not kept" in capsys.readouterr().out
+    assert fits(here) == []
+    assert records() == []
+
+
 def test_rescore_needs_no_weights(here: Path) -> None:
     path = suite(here, "- {name: depthclip, params: {weights: here.pt}}\n")
     assert main(["plan", path]) == 0

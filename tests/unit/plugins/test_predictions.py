@@ -117,6 +117,13 @@ def test_disparity_is_inverted_or_aligned_as_its_output_says(
     assert record.method.output == "affine-disparity"
 
 
+def test_negative_scales_are_in_the_record(here: Path, depths: Mapping[str, Array]) -> None:
+    signs = (-1, 1, -1)
+    maps = {name: depth * sign for (name, depth), sign in zip(depths.items(), signs, strict=True)}
+    record = run(f"path: {as_npy(here, maps)}, output: affine-depth", "nyu-marigold")
+    assert record.scores[0].invalid.negative_scale_images == 2
+
+
 def test_the_mirrored_pass_is_the_prediction_mirrored(
     here: Path, depths: Mapping[str, Array]
 ) -> None:

@@ -355,13 +355,20 @@ def test_the_flagged_fault_is_there_and_nowhere_else() -> None:
         assert (found["abs_rel"] < 1e-6) == (protocol.mask == "prediction-positive")
 
 
-def test_under_the_flagged_mask_nan_still_counts_and_nothing_left_is_the_worst() -> None:
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_under_the_flagged_mask_what_is_not_finite_still_counts(bad: float) -> None:
     protocol = PRESETS["nyu-depthclip"].model_copy(update={"view": None, "region": None})
     target = scene(0)
-    one_nan = np.where(target > 0, target, 1)
-    place = tuple(np.argwhere(target > 0)[0])
-    one_nan[place] = np.nan
-    assert values(score(protocol, one_nan, target))["abs_rel"] > 1e-4
+    broken = np.where(target > 0, target, 1)
+    broken[tuple(np.argwhere(target > 0)[0])] = bad
+    scores = score(protocol, broken, target)
+    assert values(scores)["abs_rel"] > 1e-4
+    assert scores.nonfinite.item() == 1
+
+
+def test_under_the_flagged_mask_an_image_with_no_pixel_left_is_the_worst() -> None:
+    protocol = PRESETS["nyu-depthclip"].model_copy(update={"view": None, "region": None})
+    target = scene(0)
     nothing = score(protocol, np.zeros_like(target), target)
     assert nothing.scored_pixels.item() == (target > 0).sum()
     truth = target[target > 0].astype(float)
