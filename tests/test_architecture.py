@@ -1,4 +1,4 @@
-"""The arrow of imports: cli -> runner/report -> plan -> suite/registry -> types; plugins -> bench."""
+"""The arrow of imports: cli -> runner/report -> plan -> suite/registry -> types."""
 
 from __future__ import annotations
 

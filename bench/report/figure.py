@@ -34,7 +34,8 @@ Image = npt.NDArray[np.float32]
 def write_figure(plan: Plan, out: Path) -> Path | None:
     """Draw the figure of a suite into ``out/figures/SUITE.png``.
 
-    Cells without kept pictures (made on another machine, or failed) are left out.
+    Cells without kept pictures (made on another machine, or failed) are left out, and so are
+    methods whose numbers are not metres: they would have no place on the scale.
 
     Args:
         plan: The suite's plan.
@@ -43,7 +44,8 @@ def write_figure(plan: Plan, out: Path) -> Path | None:
     Returns:
         The file; None where no cell has pictures.
     """
-    held = [(cell, pictures.recall(cell.keys.cell)) for cell in plan.cells]
+    metric = [cell for cell in plan.cells if cell.output == "metric"]
+    held = [(cell, pictures.recall(cell.keys.cell)) for cell in metric]
     shown = [(cell, kept) for cell, kept in held if kept]
     if not shown:
         return None

@@ -24,6 +24,9 @@ def register_methods():
 """
 
 
+FLAT = GOOD.format(name="x")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "mine"
@@ -84,9 +87,9 @@ def test_a_file_dropped_into_a_folder_is_found(folder: Path) -> None:
             "must return Method classes",
         ),
         (GOOD.format(name="Not A Name"), "must be lower-case"),
-        (GOOD.format(name="x").replace("predict(self, batch)", "predict(self)"), "wrong signature"),
-        (GOOD.format(name="x").replace("def predict", "def forecast"), "does not implement predict"),
-        (GOOD.format(name="x").replace('summary = "Flat."', ""), "has no 'summary' string"),
+        (FLAT.replace("predict(self, batch)", "predict(self)"), "wrong signature"),
+        (FLAT.replace("def predict", "def forecast"), "does not implement predict"),
+        (FLAT.replace('summary = "Flat."', ""), "has no 'summary' string"),
     ],
 )
 def test_a_broken_plugin_is_kept_with_its_reason_and_the_rest_works(

@@ -21,9 +21,13 @@ def test_a_published_file_is_kept_when_a_second_comes(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), store.publish_folder(tmp_path / "fit") as aside:
-        (aside / "half").write_text("x")
-        raise RuntimeError
+    def stop_halfway() -> None:
+        with store.publish_folder(tmp_path / "fit") as aside:
+            (aside / "half").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stop_halfway()
     assert list(tmp_path.iterdir()) == []
     with store.publish_folder(tmp_path / "fit") as aside:
         (aside / "whole").write_text("x")

@@ -44,5 +44,7 @@ def test_a_suite_for_photographs_runs_on_a_subset_by_set(
     assert {cell.method.name for cell in suite.cells} == {
         "constant-depth",
         "clip-adapter",
+        "coarse-refine-adapter",
+        "cnn-ordinal",
         "cnn-unet",
     }
