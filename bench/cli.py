@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 OK, INCOMPLETE, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 EPILOG = """\
-exit status: 0 all is known; 1 some cells failed or are blocked; 2 a mistake in what was asked,
-nothing was run; 130 interrupted, run the same command again to go on.
+exit status: 0 all is known; 1 some cells failed or are blocked (verify: a number did not come out
+again); 2 a mistake in what was asked, nothing was run (verify: it cannot be redone here); 130
+interrupted, run the same command again to go on.
 environment: $BENCH_DATA data folder (data); $BENCH_CACHE artifact store; $BENCH_PLUGINS plugin
 folders; $BENCH_OFFLINE=1 never downloads."""
 
@@ -119,6 +120,12 @@ def _parser() -> argparse.ArgumentParser:
     board = verb(verbs, "leaderboard", _leaderboard, "write the leaderboard of a records folder")
     _records_argument(board)
     board.add_argument("--out", type=Path, metavar="DIR", help="the records folder's parent")
+    board.add_argument(
+        "--format",
+        choices=["markdown", "latex", "csv"],
+        default="markdown",
+        help="the page (README.md), tables (leaderboard.tex) or a line a score (leaderboard.csv)",
+    )
 
     show = verb(verbs, "show", _show, "show one record")
     show.add_argument("id", help="the record's id, or the beginning of it")
@@ -134,6 +141,21 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--protocol", metavar="NAME", help="only this; all they share by default")
     compare.add_argument("--json", action="store_true", help="as JSON")
     _records_argument(compare)
+
+    verify = verb(verbs, "verify", _verify, "redo a record; did every number come out again?")
+    verify.add_argument("id", help="the record's id, or the beginning of it")
+    verify.add_argument(
+        "--device", default="auto", help="auto (what it was made on), cpu, cuda or cuda:N"
+    )
+    verify.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        metavar="X",
+        help="relative; by default 0 on the same device and torch, 1e-4 elsewhere",
+    )
+    verify.add_argument("--json", action="store_true", help="as JSON")
+    _records_argument(verify)
+    _set_argument(verify)
 
     data = verbs.add_parser("data", help="make and inspect data sets").add_subparsers(
         title="commands", metavar="COMMAND", required=True
@@ -234,6 +256,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("give a whole number of at least 1")
+    return value
+
+
+def _tolerance(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("give a relative difference from 0 to below 1")
     return value
 
 
@@ -344,13 +373,18 @@ def _print_result(console: Console, result: RunResult, arguments: argparse.Names
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
-    from bench.report.markdown import write_leaderboard
+    from bench.report.markdown import write_leaderboard, write_table
 
     if not arguments.records.is_dir():
         raise BenchError(f"no records folder '{arguments.records}'; run a suite, or give --records")
     out = arguments.out or arguments.records.parent
-    for page in write_leaderboard(arguments.records, out, _registry(arguments)):
-        print(page)
+    registry = _registry(arguments)
+    if arguments.format == "markdown":
+        files = write_leaderboard(arguments.records, out, registry)
+    else:
+        files = write_table(arguments.records, out, registry, arguments.format)
+    for path in files:
+        print(path)
     return OK
 
 
@@ -381,6 +415,30 @@ def _compare(arguments: argparse.Namespace) -> int:
     else:
         print_comparison(_console(), found)
     return OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from rich.console import Console as RichConsole
+
+    from bench.report.verification import print_verification
+    from bench.verify import verify_record
+
+    # A cluster's polite kill must remove the store of its own, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    found = verify_record(
+        arguments.records,
+        arguments.id,
+        _registry(arguments),
+        device=arguments.device,
+        sets=arguments.set,
+        tolerance=arguments.tolerance,
+        console=RichConsole(stderr=True),
+    )
+    if arguments.json:
+        _print_json(found.as_json())
+    else:
+        print_verification(_console(), found)
+    return OK if found.confirmed else INCOMPLETE
 
 
 def _data_make(arguments: argparse.Namespace) -> int:

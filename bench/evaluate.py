@@ -21,6 +21,7 @@ from bench.errors import MethodError
 from bench.keys import CellKeys
 from bench.method import Method
 from bench.metrics.base import Metric
+from bench.metrics.breakdown import regions
 from bench.pictures import chosen
 from bench.predictions import Passes
 from bench.protocols.base import FramedProtocol, Protocol
@@ -45,6 +46,7 @@ class Evaluation:
         values: By protocol name, then metric: per-image float64 values in image order.
         counts: By protocol name: non-finite, non-positive, clamped pixels and scored pixels, and
             whether an alignment came to a negative scale.
+        breakdown: By protocol name: sums by region over the images (`bench.metrics.breakdown`).
         images: Per image: id, scene, scene type.
         pictures: Raw (h, w) predictions of the pictured images, of the first protocol's view.
         predict_seconds: Wall clock inside the method, all passes.
@@ -54,6 +56,7 @@ class Evaluation:
     protocols: dict[str, FramedProtocol] = field(default_factory=dict)
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     counts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    breakdown: dict[str, Tensor] = field(default_factory=dict)
     images: list[dict[str, str | None]] = field(default_factory=list)
     pictures: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     predict_seconds: float = 0.0
@@ -67,6 +70,9 @@ class Evaluation:
         counts = self.counts.setdefault(base, {})
         for name in COUNTS:
             counts.setdefault(name, []).extend(getattr(scores, name).tolist())
+        if scores.breakdown is not None:
+            held = self.breakdown.get(base)
+            self.breakdown[base] = scores.breakdown if held is None else held + scores.breakdown
 
     def picture(self, samples: Sequence[Sample], raw: Tensor, wanted: frozenset[str]) -> None:
         """Keep the raw predictions (B, 1, h, w) of the images that are wanted."""
@@ -181,6 +187,7 @@ def evaluate(
     plan = _Framing(protocols)
     for samples in sample_batches(test, BATCH_SIZE):
         target, valid = _ground_truth(samples, device)
+        index = _regions(target, valid)
         framed, groups = plan.at(*samples[0].depth.shape)
         result.protocols.update(
             {name: item for name, item in framed.items() if name not in result.protocols}
@@ -194,7 +201,9 @@ def evaluate(
                 result.picture(samples, plain, pictured)
             for protocol in view.protocols:
                 with torch.inference_mode():
-                    scores = score_batch(protocol, plain, mirrored, target, valid, metrics, output)
+                    scores = score_batch(
+                        protocol, plain, mirrored, target, valid, metrics, output, index
+                    )
                 result.add(protocol.rules.name, scores)
         result.images.extend(
             {"id": item.id, "scene": item.scene, "scene_type": item.scene_type} for item in samples
@@ -223,6 +232,14 @@ def _ground_truth(samples: Sequence[Sample], device: torch.device) -> tuple[Tens
     depth = torch.from_numpy(np.stack([sample.depth for sample in samples]))[:, None]
     valid = torch.from_numpy(np.stack([sample.valid for sample in samples]))[:, None]
     return depth.to(device), valid.to(device)
+
+
+def _regions(target: Tensor, valid: Tensor) -> Tensor:
+    """The regions of each image's grid (B, H', W'): protocols share them."""
+    if target.device.type != "cpu":
+        return regions(target[:, 0], valid[:, 0])
+    # On a CPU one image at a time: its planes stay in the cache.
+    return torch.cat([regions(*planes) for planes in zip(target, valid, strict=True)])
 
 
 def checked_predict(method: Method, batch: Batch) -> Tensor:

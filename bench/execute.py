@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from bench import pictures
+from bench.breakdown import breakdown
 from bench.cost import PeakMemory, latency_ms, multiply_accumulates, parameter_counts
 from bench.data.base import Subset
 from bench.data.batches import to_batch
@@ -459,6 +460,7 @@ def dataset_part(train: Subset, test: Subset) -> DatasetPart:
         test_images=len(test),
         of=test.of,
         synthetic=test.dataset.synthetic,
+        params=test.dataset.params.model_dump(mode="json"),
     )
 
 
@@ -481,6 +483,7 @@ def _score(wanted: Wanted, result: Evaluation, metrics: Sequence[Metric]) -> Sco
             version=framed.version,
             sha256=framed.sha256,
             settings=dict(framed.settings),
+            rules=framed.rules.model_dump(mode="json", exclude={"name", "description", "source"}),
         ),
         metrics={
             metric: MetricValue(mean=_mean(values, scored), ci95=intervals.get(metric))
@@ -495,6 +498,7 @@ def _score(wanted: Wanted, result: Evaluation, metrics: Sequence[Metric]) -> Sco
         ),
         images=sum(scored),
         clusters=clusters,
+        breakdown=breakdown(result, name, scored),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Literal[1] = 1
 KEY_LENGTH = 16
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+UPGRADES: dict[int, Upgrade] = {}
+"""From an older schema version to the next: by version, what brings a record's JSON one further.
+
+Empty as long as version 1 is the only one there has been. Fields that are only added have a default
+and need no new version. An entry is never removed: records are kept forever.
+"""
 
 
 class _Part(BaseModel):
@@ -48,7 +56,11 @@ class MethodPart(_Part):
 
 
 class DatasetPart(_Part):
-    """Which images: `train_images` and `test_images` of the `of` in the whole test split."""
+    """Which images: `train_images` and `test_images` of the `of` in the whole test split.
+
+    `params` are the data set's own, from which `bench verify` opens it again; empty in records made
+    before they were kept.
+    """
 
     name: str
     split: str
@@ -58,6 +70,7 @@ class DatasetPart(_Part):
     test_images: int
     of: int
     synthetic: bool = False
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class WeightsPart(_Part):
@@ -69,12 +82,17 @@ class WeightsPart(_Part):
 
 
 class ProtocolPart(_Part):
-    """The protocol as it was applied, every setting spelled out."""
+    """The protocol as it was applied, every setting spelled out.
+
+    `settings` are those of the frames that were met; `rules` those it was given, for any frame,
+    from which `bench verify` makes it again; empty in records made before they were kept.
+    """
 
     name: str
     version: int
     sha256: str
     settings: dict[str, Any]
+    rules: dict[str, Any] = Field(default_factory=dict)
 
 
 class MetricValue(_Part):
@@ -102,6 +120,53 @@ class Invalid(_Part):
     negative_scale_images: int = 0
 
 
+class PixelFigures(_Part):
+    """The error of some scored pixels, pooled over all images; None where there are none."""
+
+    pixels: int
+    abs_rel: float | None
+    delta1: float | None
+
+
+class DepthBin(PixelFigures):
+    """The error where the ground truth is above `low` and at most `high` metres (None: no end)."""
+
+    low: float
+    high: float | None
+
+
+class SceneTypeFigures(_Part):
+    """Means of the per-image values over the images of one type; None where it is not known."""
+
+    scene_type: str | None
+    images: int
+    abs_rel: float
+    delta1: float
+
+
+class ImageFigure(_Part):
+    """One image's value."""
+
+    id: str
+    abs_rel: float
+
+
+class Breakdown(_Part):
+    """Where the error is; all empty in records made before there was one.
+
+    Pixel figures are pooled over the scored pixels of a grid (`bench.metrics.breakdown`, which also
+    says what is near a depth edge), so they are no means over images; the figures by scene type
+    are. `worst` and `best` are images by `abs_rel`, the most extreme first.
+    """
+
+    depth: list[DepthBin] = Field(default_factory=list)
+    near_edges: PixelFigures | None = None
+    flat: PixelFigures | None = None
+    scene_types: list[SceneTypeFigures] = Field(default_factory=list)
+    worst: list[ImageFigure] = Field(default_factory=list)
+    best: list[ImageFigure] = Field(default_factory=list)
+
+
 class Score(_Part):
     """What one protocol says of one cell."""
 
@@ -113,6 +178,7 @@ class Score(_Part):
     clusters: int | None = Field(
         default=None, description="scenes those images are of; the intervals resample them"
     )
+    breakdown: Breakdown = Field(default_factory=Breakdown)
 
 
 class Cost(_Part):
@@ -259,19 +325,29 @@ def load_record(path: Path) -> Record:
         ) from error
     if not isinstance(data, dict):
         raise RecordError(f"record '{path}' is not a JSON object; delete it or restore it")
-    version = data.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise RecordError(
-            f"record '{path}' has schema_version {version!r}; this bench reads {SCHEMA_VERSION}"
-        )
     try:
-        return Record.model_validate(data)
+        return Record.model_validate(_upgraded(data, path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise RecordError(
             f"record '{path}': {place}: {first['msg']}; delete it or restore it"
         ) from error
+
+
+def _upgraded(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A record's JSON in the present schema version, brought there one version at a time."""
+    version = data.get("schema_version")
+    while version != SCHEMA_VERSION:
+        if not isinstance(version, int) or version not in UPGRADES:
+            readable = ", ".join(map(str, sorted({*UPGRADES, SCHEMA_VERSION})))
+            raise RecordError(
+                f"record '{path}' has schema_version {version!r}; this bench reads {readable}"
+            )
+        data = UPGRADES[version](data)
+        version += 1
+        data = {**data, "schema_version": version}
+    return data
 
 
 def find_record(folder: Path, prefix: str) -> Record:

@@ -172,7 +172,7 @@ def _run_missing(
 
     plan.suite.dataset.prepare(say)
     if not options.rescore_only:
-        _make_segments(plan, device, say)
+        make_segments(plan, device, say)
     plan.suite.dataset.close()
     jobs = make_jobs(plan, options, device)
     with Watcher(console, sum(len(job.cells) for job in jobs)) as watcher:
@@ -182,7 +182,7 @@ def _run_missing(
     return len(watcher.done), failed, blocked
 
 
-def _make_segments(plan: Plan, device: str, say: Callable[[str], None]) -> None:
+def make_segments(plan: Plan, device: str, say: Callable[[str], None]) -> None:
     """Make the SAM segments that cells to run need and that are not kept yet."""
     cells = [cell for group in plan.groups() for cell in group]
     sources = dict.fromkeys(cell.segments for cell in cells if cell.segments is not None)

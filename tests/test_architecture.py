@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 # Each layer may import the layers below it, never those above.
 LAYERS = [
     {"cli", "__main__", "api"},
-    {"runner", "cache", "listing"},
-    {"executors", "execute", "progress", "report"},
+    {"runner", "cache", "listing", "verify"},
+    {"executors", "execute", "breakdown", "progress", "report"},
     {"evaluate", "plan", "predictions", "pictures", "provenance", "events", "cost"},
     {"suite", "suite_expand", "suite_override", "suite_yaml", "suite_errors"},
     {"plugins"},

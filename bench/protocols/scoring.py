@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.errors import MethodError
 from bench.metrics.base import Metric, evaluate
+from bench.metrics.breakdown import on_grid, region_sums, stride
 from bench.protocols.alignment import align
 from bench.protocols.base import FramedProtocol, Protocol
 from bench.types import Output, Window
@@ -51,6 +52,8 @@ class BatchScores:
             as are those below the least disparity.
         scored_pixels: (B,) int64.
         negative_scale: (B,) int64: 1 where the alignment came to a negative scale.
+        breakdown: Sums by region over the images (see `bench.metrics.breakdown.region_sums`); None
+            where none was asked for.
     """
 
     values: dict[str, Tensor]
@@ -59,6 +62,7 @@ class BatchScores:
     clamped: Tensor
     scored_pixels: Tensor
     negative_scale: Tensor
+    breakdown: Tensor | None = None
 
 
 def views(protocols: Sequence[FramedProtocol]) -> list[View]:
@@ -80,6 +84,7 @@ def score_batch(
     valid: Tensor,
     metrics: Sequence[Metric],
     output: Output = "metric",
+    regions: Tensor | None = None,
 ) -> BatchScores:
     """Score B images.
 
@@ -92,6 +97,7 @@ def score_batch(
         valid: (B, 1, H, W) bool; where the target is a measurement.
         metrics: What to compute.
         output: What the method's numbers mean; `bench.protocols.base.check_output` allows it.
+        regions: (B, H', W') uint8, of `bench.metrics.breakdown.regions`: asks for a breakdown.
 
     Returns:
         Figures and counts per image.
@@ -115,12 +121,20 @@ def score_batch(
             )
         passes.append(mirrored)
     if plain.device.type != "cpu":
-        return _score(protocol, passes, target, valid, metrics, output)
+        return _score(protocol, passes, target, valid, metrics, output, regions)
     # On a CPU one image at a time: its planes stay in the cache.
     images = [slice(index, index + 1) for index in range(len(plain))]
     return _joined(
         [
-            _score(protocol, [each[i] for each in passes], target[i], valid[i], metrics, output)
+            _score(
+                protocol,
+                [each[i] for each in passes],
+                target[i],
+                valid[i],
+                metrics,
+                output,
+                None if regions is None else regions[i],
+            )
             for i in images
         ]
     )
@@ -129,6 +143,7 @@ def score_batch(
 def _joined(parts: Sequence[BatchScores]) -> BatchScores:
     if len(parts) == 1:
         return parts[0]
+    sums = [part.breakdown for part in parts if part.breakdown is not None]
     return BatchScores(
         values={name: torch.cat([part.values[name] for part in parts]) for name in parts[0].values},
         nonfinite=torch.cat([part.nonfinite for part in parts]),
@@ -136,6 +151,7 @@ def _joined(parts: Sequence[BatchScores]) -> BatchScores:
         clamped=torch.cat([part.clamped for part in parts]),
         scored_pixels=torch.cat([part.scored_pixels for part in parts]),
         negative_scale=torch.cat([part.negative_scale for part in parts]),
+        breakdown=torch.stack(sums).sum(0) if sums else None,
     )
 
 
@@ -146,6 +162,7 @@ def _score(
     valid: Tensor,
     metrics: Sequence[Metric],
     output: Output,
+    regions: Tensor | None,
 ) -> BatchScores:
     rules, region = protocol.rules, protocol.region
     raw, bounded = (_region(protocol, each) for each in _merged(protocol, passes))
@@ -163,11 +180,16 @@ def _score(
     nonfinite, nonpositive, clamped = troubles
     usable = _usable(rules, bounded)
     values = evaluate(metrics, usable, truth, scored)
+    # Filled, below, with what counts at unusable pixels.
+    filled = usable
     for index, unusable in _unusable(rules, nonfinite, scored, lost):
         image = slice(index, index + 1)
         worst = _worst(metrics, usable[image], truth[image], scored[image], unusable, rules.clamp)
         row = torch.tensor([index], device=truth.device)
         values = {name: values[name].index_copy(0, row, worst[name]) for name in values}
+        if regions is not None:
+            farthest = _farthest(truth[image], rules.clamp)
+            filled = filled.index_copy(0, row, torch.where(unusable, farthest, usable[image]))
     return BatchScores(
         values={name: value.cpu() for name, value in values.items()},
         nonfinite=_count(nonfinite),
@@ -175,7 +197,27 @@ def _score(
         clamped=_count(clamped),
         scored_pixels=_count(mask),
         negative_scale=negative,
+        breakdown=None
+        if regions is None
+        else _broken_down(protocol, filled, truth, scored, regions),
     )
+
+
+def _broken_down(
+    protocol: FramedProtocol, prediction: Tensor, truth: Tensor, scored: Tensor, regions: Tensor
+) -> Tensor:
+    """The region sums of the pixels of the scored region that are on the grid."""
+    region, step = protocol.region, stride(protocol.view.frame_height)
+    rows, grid_rows = on_grid(region.top, region.height, step)
+    columns, grid_columns = on_grid(region.left, region.width, step)
+    prediction, truth, scored = (each[:, rows, columns] for each in (prediction, truth, scored))
+    return region_sums(prediction, truth, scored, regions[:, grid_rows, grid_columns])
+
+
+def _farthest(truth: Tensor, limits: Limits) -> Tensor:
+    """The end of the limits that is farther from the ground truth, as `truth`."""
+    low, high = torch.tensor(limits, device=truth.device)
+    return torch.where(high - truth > truth - low, high, low)
 
 
 def _in_range(rules: Protocol, truth: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bench.records import Record, load_records
-from bench.report import text, wording
+from bench.report import latex, long_csv, text, wording
 from bench.report.caveats import caveats
 from bench.report.markup import (
     LABEL_LIMIT,
@@ -57,6 +57,32 @@ def write_leaderboard(records_folder: Path, out: Path, registry: Metrics) -> lis
     )
     write_atomically(page, content.encode("utf-8"))
     return [page]
+
+
+def write_table(records_folder: Path, out: Path, registry: Metrics, form: str) -> list[Path]:
+    """Write the leaderboard's scores for other programs.
+
+    Args:
+        records_folder: Read with everything under it.
+        out: The folder the file goes to; made if missing.
+        registry: For the metrics.
+        form: ``latex`` (``leaderboard.tex``) or ``csv`` (``leaderboard.csv``).
+
+    Returns:
+        The files written.
+
+    Raises:
+        RecordError: A file under the folder is not a record.
+        StoreError: The file cannot be written.
+    """
+    board = build(load_records(records_folder), registry.metrics)
+    if form == "latex":
+        board = with_ranks(board, records_folder)
+        path, content = out / "leaderboard.tex", latex.render(board, registry.metrics)
+    else:
+        path, content = out / "leaderboard.csv", long_csv.render(board, registry.metrics)
+    write_atomically(path, content.encode("utf-8"))
+    return [path]
 
 
 def render(

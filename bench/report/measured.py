@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bench.records import Cost
 from bench.report import text, wording
 from bench.report.caveats import CHOSEN_ON_TEST, OLDER_CODE
+from bench.report.failing import failing_section
 from bench.report.markup import LABEL_LIMIT, Link, bullets, metric_header, table
 from bench.report.protocol_effect import effect_section
 from bench.report.reported import Difference, Reported
@@ -31,6 +32,7 @@ def data_section(
             yield "#### Measured minus reported"
             yield _difference_table(differences, metrics, link)
     yield from effect_section(group, metrics)
+    yield from failing_section(group)
     yield "### Cost"
     yield _cost_table(group.costs)
     yield _cost_note(group.costs)

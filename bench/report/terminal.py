@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from bench.records import MetricValue, ProtocolPart, Record, Score
-from bench.report import text, wording
+from bench.report import failing, text, wording
 from bench.report.reported import reported_results
 from bench.report.tables import PRIMARY, MetricInfo, Metrics, build
 from bench.report.text import DASH, clean
@@ -188,6 +188,12 @@ def _sections(record: Record) -> Iterator[tuple[str, dict[str, str]]]:
     yield "data", _data(record)
     for score in record.scores:
         yield f"scores under {_protocol(score.protocol)}", _score(score)
+        where = failing.facts(score)
+        if where:
+            title = (
+                "where it fails (by depth and edges pooled over pixels, by scene type over images)"
+            )
+            yield title, where
     yield "cost", _cost(record)
     yield "environment", _environment(record)
     yield "keys", {**record.keys.model_dump(), "method code": record.method.code_sha256}

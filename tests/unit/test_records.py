@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bench import records
+from bench.cli import main
 from bench.errors import RecordError
 
 RECORD: dict[str, Any] = {
@@ -125,3 +126,51 @@ def test_a_record_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
         records.find_record(tmp_path, "cccc")
     with pytest.raises(RecordError, match="no record 'zzz'"):
         records.find_record(tmp_path, "zzz")
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "record_v1"
+
+
+def test_stored_records_of_schema_version_1_are_read_and_shown_forever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_method = {item.method.name: item for item in records.load_records(GOLDEN)}
+    first, later = by_method["mean-depth-map"], by_method["depthclip"]
+    assert first.scores[0].metrics["rmse"].mean == 1.2195686995628992
+    assert first.dataset.params == {}, "made before records held them"
+    assert later.seed is None
+    assert later.weights[0].origin == "random-init"
+    assert later.scores[0].metrics["abs_rel"].ci95 is not None
+    for item in by_method.values():
+        images = records.per_image_values(item, GOLDEN)
+        assert images is not None
+        means = images.groupby("protocol")["rmse"].mean()
+        for score in item.scores:
+            expected = score.metrics["rmse"].mean
+            assert means[score.protocol.name] == pytest.approx(expected, rel=1e-6)
+        assert main(["show", item.id, "--records", str(GOLDEN)]) == 0
+        assert item.method.name in capsys.readouterr().out
+    assert main(["leaderboard", "--records", str(GOLDEN), "--out", str(tmp_path)]) == 0
+    board = (tmp_path / "README.md").read_text()
+    assert "mean-depth-map" in board
+    assert "depthclip" in board
+
+
+def test_older_versions_are_brought_up_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def titled(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "label": data["title"]}
+
+    def in_a_suite(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "suite": "before suites"}
+
+    monkeypatch.setattr(records, "UPGRADES", {-1: titled, 0: in_a_suite})
+    old = {key: value for key, value in RECORD.items() if key not in ("label", "suite")}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({**old, "title": "Old", "schema_version": -1}))
+    found = records.load_record(path)
+    assert (found.label, found.suite, found.schema_version) == ("Old", "before suites", 1)
+    path.write_text(json.dumps({**old, "schema_version": 2}))
+    with pytest.raises(RecordError, match="schema_version 2; this bench reads -1, 0, 1"):
+        records.load_record(path)

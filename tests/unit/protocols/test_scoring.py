@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import MethodError
+from bench.metrics.breakdown import by_depth, regions
 from bench.metrics.standard import METRICS
 from bench.protocols.base import FramedProtocol, Protocol
 from bench.protocols.presets import FULL, NYU_EIGEN, NYU_STUDY
@@ -446,3 +447,57 @@ def test_known_answer_on_real_depth() -> None:
     means = {name: value.mean().item() for name, value in scores.values.items()}
     assert len(depths) == 9
     assert means == pytest.approx(KNOWN, abs=1e-6)
+
+
+def broken_down(protocol: FramedProtocol, plain: Floats, target: Floats, valid: Array) -> Array:
+    """(depth bins, 3): pixels, within, sum of relative error."""
+    truth = torch.from_numpy(target), torch.from_numpy(valid)
+    index = regions(truth[0][:, 0], truth[1][:, 0])
+    passes = torch.from_numpy(plain), torch.from_numpy(plain[..., ::-1].copy())
+    scores = score_batch(protocol, *passes, *truth, METRICS, regions=index)
+    assert scores.breakdown is not None
+    return np.asarray(by_depth(scores.breakdown))
+
+
+def test_the_breakdown_adds_up_to_the_metrics() -> None:
+    rng = np.random.default_rng(7)
+    target = rng.uniform(0.5, 12, (2, 1, 24, 32)).astype(np.float32)
+    plain = (target * rng.uniform(0.6, 1.5, target.shape)).astype(np.float32)
+    valid = rng.random(target.shape) > 0.2
+    scores = run(FULL.at(24, 32), plain, None, target, valid)
+    weights = scores.scored_pixels.double()
+    pixels, within, relative = broken_down(FULL.at(24, 32), plain, target, valid).sum(0)
+    assert pixels == weights.sum()
+    assert within == pytest.approx((scores.values["delta1"] * weights).sum().item())
+    total = (scores.values["abs_rel"] * weights).sum().item()
+    assert relative == pytest.approx(total, rel=1e-6)
+
+
+def test_the_breakdown_is_of_the_scored_region_on_the_grid_of_the_frame() -> None:
+    rows, columns = np.mgrid[:480, :640]
+    on_grid = (rows % 3 == 0) & (columns % 3 == 0)
+    truth = np.where(rows < 100, 0.5, np.where(columns < 300, 1.5, 2.5))
+    target = np.where(on_grid, truth, 8).astype(np.float32)[None, None]
+    plain = np.full((1, 1, 2, 2), 2, dtype=np.float32)
+    for protocol in (NYU_STUDY, NYU_EIGEN):
+        framed = protocol.at(480, 640)
+        seen = framed.region.rows, framed.region.columns
+        kept = truth[seen][on_grid[seen]]
+        wanted = [np.count_nonzero(kept == depth) for depth in (0.5, 1.5, 2.5)]
+        found = broken_down(framed, plain, target, target > 0)
+        assert found[:, 0].tolist() == [*wanted, 0, 0, 0, 0]
+        np.testing.assert_allclose(found[:3, 2] / wanted, [3, 1 / 3, 0.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1.0, 0.0])
+def test_failing_never_betters_the_breakdown(bad: float) -> None:
+    rng = np.random.default_rng(8)
+    target = rng.uniform(0.5, 9, (2, 1, 24, 32)).astype(np.float32)
+    plain = (target * 1.5).astype(np.float32)
+    honest = broken_down(FULL.at(24, 32), plain, target, target > 0).sum(0)
+    plain[1, 0, 5:9] = bad
+    failed = broken_down(FULL.at(24, 32), plain, target, target > 0).sum(0)
+    assert failed[0] == honest[0]
+    assert failed[1] <= honest[1]
+    assert failed[2] > honest[2]
+    assert np.isfinite(failed).all()

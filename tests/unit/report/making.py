@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.records import (
+    Breakdown,
     Cost,
     DatasetPart,
     Environment,
@@ -133,6 +134,7 @@ def make_record(
     minute: int = 0,
     ci95: Mapping[str, tuple[float, float]] | None = None,
     clusters: int | None = None,
+    breakdown: Breakdown | None = None,
 ) -> Record:
     """A record; what is not given is the same every time. `minute` orders records by age."""
     data = {
@@ -179,6 +181,7 @@ def make_record(
                     for name, value in values.items()
                 },
                 clusters=clusters,
+                breakdown=breakdown or Breakdown(),
                 invalid=Invalid(**(invalid or {})),
                 images=data["test_images"],
             )
@@ -203,6 +206,36 @@ def make_record(
     )
     content = digest(label, at, sorted(values.items()), error)
     return record.model_copy(update={"id": f"{cell[:16]}-{content[:12]}"})
+
+
+def make_breakdown(
+    abs_rel: float = 0.2, scene_types: Mapping[str | None, int] | None = None
+) -> Breakdown:
+    """Where some error is: it grows with depth, and near edges."""
+    ends = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 6), (6, 10), (10, None)]
+    types = {"kitchen": 110, "office": 78} if scene_types is None else scene_types
+    return Breakdown.model_validate(
+        {
+            "depth": [
+                {
+                    "low": low,
+                    "high": high,
+                    "pixels": 1000 * (6 - index),
+                    "abs_rel": None if high is None else abs_rel + index / 100,
+                    "delta1": None if high is None else 0.5,
+                }
+                for index, (low, high) in enumerate(ends)
+            ],
+            "near_edges": {"pixels": 1000, "abs_rel": abs_rel + 0.1, "delta1": 0.4},
+            "flat": {"pixels": 20000, "abs_rel": abs_rel, "delta1": 0.6},
+            "scene_types": [
+                {"scene_type": name, "images": images, "abs_rel": abs_rel, "delta1": 0.5}
+                for name, images in types.items()
+            ],
+            "worst": [{"id": "01449", "abs_rel": 1.25}],
+            "best": [{"id": "00003", "abs_rel": 0.0625}],
+        }
+    )
 
 
 def write_records(folder: Path, *records: Record) -> Path:

@@ -29,6 +29,7 @@ from tests.unit.report.making import (
     ROOMS,
     StandInMetric,
     StandInRegistry,
+    make_breakdown,
     make_protocol,
     make_record,
     write_records,
@@ -72,6 +73,7 @@ def golden_records() -> list[Record]:
             cost={"parameters": 0, "trained_parameters": 0},
             ci95={"abs_rel": (0.331, 0.3712)},
             clusters=218,
+            breakdown=make_breakdown(0.35),
         ),
         make_record("DepthCLIP (RN50)", weights=OPENAI, protocols=both, code="0", minute=1),
         make_record(
@@ -91,6 +93,7 @@ def golden_records() -> list[Record]:
                 metrics={"delta1": 0.72 + seed / 100, "abs_rel": 0.18 + seed / 200, "rmse": 0.61},
                 ci95={"abs_rel": (0.17 + seed / 200, 0.2 + seed / 200)},
                 clusters=218,
+                breakdown=make_breakdown(0.18 + seed / 200),
                 cost={
                     "fit_seconds": 4000 + seed,
                     "parameters": 25_557_032,
