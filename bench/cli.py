@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(arguments, "verb"):
         parser.print_help()
         return USER_ERROR
+    # OpenMP threads that spin while they wait slow the main thread down several times over where
+    # cores are few or shared. Read when torch is first imported; the user's own choice stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         status: int = arguments.verb(arguments)
     except BenchError as error:

@@ -63,8 +63,9 @@ def _draw(
 
     view = plan.suite.protocols[0].at(*samples[0].depth.shape).view
     bands = _truths(samples, view)
+    labels = [cell.spec.label for cell, _ in shown]
     bands += [
-        (clean(cell.label), [_on_view(kept.get(sample.id), view) for sample in samples])
+        (_name(cell, labels), [_on_view(kept.get(sample.id), view) for sample in samples])
         for cell, kept in shown
     ]
     height = CELL_INCHES * view.height / view.width
@@ -73,6 +74,7 @@ def _draw(
         dpi=DPI,
         layout="constrained",
     )
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.03)
     axes: Any = figure.subplots(len(bands), len(samples), squeeze=False)
     scale = _scale(bands)
     for row, (title, panels) in zip(axes, bands, strict=True):
@@ -88,6 +90,11 @@ def _draw(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _name(cell: Cell, labels: Sequence[str]) -> str:
+    """The label; with the seed only where several seeds are shown."""
+    return clean(cell.spec.label if labels.count(cell.spec.label) == 1 else cell.label)
 
 
 def _show(axis: Any, panel: Image, scale: tuple[float, float]) -> None:
