@@ -60,6 +60,7 @@ def _draw(
     plan: Plan, samples: Sequence[Sample], shown: Sequence[tuple[Cell, pictures.Pictures]]
 ) -> bytes:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     view = plan.suite.protocols[0].at(*samples[0].depth.shape).view
     bands = _truths(samples, view)
@@ -72,9 +73,8 @@ def _draw(
     figure = Figure(
         figsize=(CELL_INCHES * len(samples) + 2.6, height * len(bands) + 0.6),
         dpi=DPI,
-        layout="constrained",
+        layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.03),
     )
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.03)
     axes: Any = figure.subplots(len(bands), len(samples), squeeze=False)
     scale = _scale(bands)
     for row, (title, panels) in zip(axes, bands, strict=True):
