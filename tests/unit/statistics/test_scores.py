@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bench.evaluate import COUNTS, Evaluation
 from bench.execute import _score
 from bench.metrics.standard import abs_rel, delta1
+from bench.plan import Wanted
+from bench.protocols.presets import FULL
 from bench.statistics.bootstrap import mean_intervals
-from tests.unit.report.making import make_protocol
 
 
 def score(
     columns: dict[str, list[float]], scored: list[int], scenes: list[str | None] | None = None
 ) -> Any:
     count = len(scored)
-    protocol = make_protocol()
-    framed = SimpleNamespace(
-        name=protocol.name, version=1, sha256=protocol.sha256, settings=protocol.settings
+    result = Evaluation(
+        protocols={"full": FULL.at(48, 64)},
+        values={"full": columns},
+        counts={"full": {name: [0] * count for name in COUNTS} | {"scored_pixels": scored}},
+        images=[
+            {"id": str(index), "scene": scene, "scene_type": None}
+            for index, scene in enumerate(scenes or [None] * count)
+        ],
     )
-    zeros = [0] * count
-    result = SimpleNamespace(
-        protocols={"p": framed},
-        values={"p": columns},
-        counts={"p": defaultdict(lambda: zeros, scored_pixels=scored)},
-        images=[{"scene": scene} for scene in scenes or [None] * count],
-    )
-    wanted = SimpleNamespace(protocol=SimpleNamespace(name="p"), key="k")
+    wanted = Wanted(FULL, "k")
     metrics = [metric for metric in (delta1, abs_rel) if metric.name in columns]
-    return _score(wanted, result, metrics)  # type: ignore[arg-type]
+    return _score(wanted, result, metrics)
 
 
 def test_images_without_ground_truth_are_in_neither_mean_nor_interval() -> None:
