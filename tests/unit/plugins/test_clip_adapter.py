@@ -16,6 +16,7 @@ from bench.contrib.clip_adapter.model import AdaptedClip, Adapter
 from bench.data.base import Dataset, DatasetParams, Subset
 from bench.method import FitContext
 from bench.types import Batch, DepthVariant, Sample, Window
+from tests.unit.plugins.making import four_rooms
 
 RESNET = {
     "embed_dim": 64,
@@ -196,3 +197,38 @@ def test_importing_it_does_not_import_torch() -> None:
     code = "import sys, bench.contrib.clip_adapter as c; c.ClipAdapter.Params()\n"
     code += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_it_comes_close_to_the_best_its_range_and_grid_allow() -> None:
+    """Four rooms learned by heart, against a free map of [1, 3] m on the same 4×5 grid."""
+    data = four_rooms()
+    samples = [data[index] for index in range(4)]
+    depth = torch.from_numpy(np.stack([sample.depth for sample in samples]))[:, None]
+    valid = torch.from_numpy(np.stack([sample.valid for sample in samples]))[:, None]
+    free = torch.zeros(4, 1, 4, 5, requires_grad=True)
+    optimizer = torch.optim.Adam([free], 0.05)
+    for _ in range(800):
+        inside = 1 + 2 * torch.sigmoid(free)
+        resized = torch.nn.functional.interpolate(
+            inside, depth.shape[2:], mode="bilinear", align_corners=True
+        )
+        best = (resized - depth).abs()[valid].mean()
+        optimizer.zero_grad()
+        best.backward()
+        optimizer.step()
+    encoder = RESNET | {"vision_cfg": RESNET["vision_cfg"] | {"width": 16}}  # type: ignore[operator]
+    learner = ClipAdapter(
+        ClipAdapter.Params(
+            **TINY
+            | {"encoder": encoder, "epochs": 500, "batch_size": 4}
+            | {"bottleneck": 256, "residual": 0.8, "temperature": 0.03}
+            | {"optimizer": "adam", "learning_rate": 0.003, "schedule": "cosine"}
+            | {"weight_decay": 0, "smoothness_weight": 0, "mirror_pass": False}
+        ),
+        CPU,
+        0,
+    )
+    learner.fit(data, FitContext(0, CPU))
+    bound = best.item()
+    assert 0.99 * bound < learner.history[-1]["loss"] < 1.1 * bound
