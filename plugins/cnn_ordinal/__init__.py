@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.encoders.weights import Weights, WeightsChoice
 from bench.hookspecs import hookimpl
 from bench.method import Method, predict_param
-from bench.training.trained_method import TrainedMethod, TrainingParams
+from bench.training.unet_method import UnetMethod, UnetParams
 from bench.types import Batch
 
 if TYPE_CHECKING:
@@ -20,25 +19,9 @@ if TYPE_CHECKING:
     from bench.training.loop import StepOutput
 
 
-class CnnOrdinalParams(TrainingParams):
+class CnnOrdinalParams(UnetParams):
     """The network, the bins, and how it is trained."""
 
-    encoder: str = Field(
-        "resnet50",
-        min_length=1,
-        description="A timm model with feature maps of several strides, tag included if wanted "
-        "(resnet50.a1_in1k).",
-    )
-    weights: WeightsChoice = Field(
-        "pretrained",
-        description="The encoder's starting weights: pretrained (timm's default), a timm tag, a "
-        "file, or random-init. Decoder and head always start at random.",
-    )
-    decoder_width: int = Field(
-        32,
-        ge=1,
-        description="Decoder channels at stride 2; doubled with each doubling of the stride.",
-    )
     bins: int = Field(80, ge=2, le=1024, description="K, the number of depth bins.")
     alpha: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="Where the first bin begins, metres."
@@ -52,12 +35,6 @@ class CnnOrdinalParams(TrainingParams):
         "probability ≥ ½ (the paper's); soft: the expectation over the bins.",
     )
 
-    warmup_epochs: int = Field(
-        1, ge=0, description="Epochs over which the rate rises linearly; fewer than epochs."
-    )
-    weight_decay: float = Field(
-        1e-2, ge=0, allow_inf_nan=False, description="On every trained parameter."
-    )
     # None of the losses on depth: this method's is on the probabilities of its bins.
     loss: Literal["ordinal"] = Field(  # type: ignore[assignment]
         "ordinal", description="The paper's ordinal loss; there is no other here."
@@ -73,7 +50,7 @@ class CnnOrdinalParams(TrainingParams):
         return self
 
 
-class CnnOrdinal(TrainedMethod):
+class CnnOrdinal(UnetMethod):
     """A timm encoder with a U-Net decoder that says, bin by bin, whether depth lies beyond."""
 
     name: ClassVar[str] = "cnn-ordinal"
@@ -85,22 +62,11 @@ class CnnOrdinal(TrainedMethod):
     )
     params: CnnOrdinalParams
 
-    @classmethod
-    def weights(cls, params: Any) -> Sequence[Weights]:
-        """The encoder's starting weights."""
-        return (_weights(params),)
-
     def build(self) -> nn.Module:
         """Build encoder, decoder and head, all at random. Raises `MethodError`."""
         from .network import build
 
         return build(self.params)
-
-    def initialise(self, net: nn.Module) -> None:
-        """Load the encoder's starting weights. Raises `MethodError`, `BlockedError`."""
-        from bench.encoders.timm_pyramid import load_pyramid
-
-        load_pyramid(net.get_submodule("encoder"), _weights(self.params))
 
     def forward(self, net: Any, batch: Batch) -> Tensor:
         """Depth (B, 1, h, w) in metres, within the middles of the first and the last bin."""
@@ -139,10 +105,6 @@ class CnnOrdinal(TrainedMethod):
             for image, name in zip(torch.split(batch.image, 1), batch.ids, strict=True)
         )
         return torch.cat([super(CnnOrdinal, self).predict(one) for one in alone])
-
-
-def _weights(params: CnnOrdinalParams) -> Weights:
-    return Weights(library="timm", architecture=params.encoder, choice=params.weights)
 
 
 @hookimpl

@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from bench.contrib.cnn_unet import CnnUnet, CnnUnetParams
+from bench.contrib.cnn_unet import CnnUnet
 from bench.contrib.cnn_unet.network import build
 from bench.data.base import Dataset, DatasetParams, Subset
 from bench.errors import BlockedError, DataError, MethodError
@@ -57,7 +57,7 @@ def unet(**settings: Any) -> CnnUnet:
         "epochs": 2,
         "batch_size": 2,
     }
-    return CnnUnet(CnnUnetParams(**{**defaults, **settings}), CPU, seed=1)
+    return CnnUnet(CnnUnet.Params(**{**defaults, **settings}), CPU, seed=1)
 
 
 def fitted(data: Subset, seed: int = 1, **settings: Any) -> CnnUnet:
@@ -181,7 +181,7 @@ def test_weights_that_are_not_there_block(tmp_path: Path) -> None:
 def test_random_init_is_labelled() -> None:
     (weights,) = CnnUnet.weights(unet().params)
     assert weights.record()["origin"] == "random-init"
-    (weights,) = CnnUnet.weights(CnnUnetParams())
+    (weights,) = CnnUnet.weights(CnnUnet.Params())
     assert weights.record()["origin"] == "pretrained"
 
 
@@ -196,7 +196,7 @@ def test_listing_the_plugin_does_not_import_torch() -> None:
     code = (
         "import sys, bench.contrib.cnn_unet as plugin, bench.contrib.baselines\n"
         "[plugin.CnnUnet] = plugin.register_methods()\n"
-        "plugin.CnnUnet.weights(plugin.CnnUnetParams())\n"
+        "plugin.CnnUnet.weights(plugin.CnnUnet.Params())\n"
         "heavy = {'torch', 'timm', 'pandas', 'scipy', 'h5py', 'open_clip'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
